@@ -184,6 +184,8 @@ class Instance(_Message):
     started: float = 0
     """Seconds since the epoch."""
     certificate_expires: float = 0
+    lease_lapsed: bool = False
+    """Set by the control plane alone: the host has been silent for longer than its lease (decision 19)."""
 
 
 class Report(_Message):

@@ -1,0 +1,80 @@
+"""What sources publish: the tables of the World, the indexes over them, and the mesh's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tulle.kit.derived import Derived, Graph, Index, Table
+from tulle.mesh.workload import WorkloadId
+from tulle.model.agentapi import Instance
+from tulle.model.meshconfig import MeshConfigSpec
+from tulle.model.resource import Key, Resource
+
+MESH_CONFIG = ("tulle.dev", "MeshConfig")
+NAMESPACE = ("", "Namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is fixed while a mesh runs, from the composition root."""
+
+    trust_domain: str = "cluster.local"
+    """Unless a MeshConfig says otherwise."""
+    cluster_domain: str = "cluster.local"
+    service_cidr: str = "240.240.0.0/16"
+    workload_cidr: str = "10.244.0.0/16"
+    root_namespace: str = "istio-system"
+    host: str = "local"
+    """The host that runs the workloads."""
+    images: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(image pattern with shell wildcards, command; `{args}` stands for the container's args); first match."""
+
+
+class Declaration:
+    """The tables that sources fill."""
+
+    def __init__(self, graph: Graph, settings: Settings) -> None:
+        self.graph = graph
+        self.settings = settings
+        self.resources: Table[Key, Resource[Any]] = Table(graph, "resources")
+        self.instances: Table[WorkloadId, Instance] = Table(graph, "instances")
+        self._by_kind: Index[tuple[str, str], Key, Resource[Any]] = Index(
+            graph, self.resources, lambda key, _: ((key.group, key.kind),)
+        )
+        self._by_namespace: Index[tuple[str, str, str], Key, Resource[Any]] = Index(
+            graph, self.resources, lambda key, _: ((key.group, key.kind, key.namespace),)
+        )
+        self._mesh_config: Derived[str, MeshConfigSpec] = Derived(graph, self._find_mesh_config, "mesh_config")
+        self._namespaces: Derived[str, tuple[str, ...]] = Derived(graph, self._find_namespaces, "namespaces")
+
+    def of_kind(self, group: str, kind: str, namespace: str | None = None) -> tuple[Resource[Any], ...]:
+        """All resources of a kind, in the mesh or in one namespace, in the order of their keys."""
+        if namespace is None:
+            return self._by_kind.get((group, kind))
+        return self._by_namespace.get((group, kind, namespace))
+
+    def mesh_config(self) -> MeshConfigSpec:
+        return self._mesh_config("")
+
+    def trust_domain(self) -> str:
+        return self.mesh_config().trust_domain or self.settings.trust_domain
+
+    def namespaces(self) -> tuple[str, ...]:
+        return self._namespaces("")
+
+    def _find_namespaces(self, _: str) -> tuple[str, ...]:
+        declared = {key.namespace for key in self.resources.keys() if key.namespace}
+        return tuple(sorted(declared | {found.key.name for found in self.of_kind(*NAMESPACE)}))
+
+    def _find_mesh_config(self, _: str) -> MeshConfigSpec:
+        written = self.of_kind(*MESH_CONFIG)
+        if not written:
+            return MeshConfigSpec()
+        return max(written, key=_age).spec
+
+
+def _age(resource: Resource[Any]) -> tuple[str, str, int, Key]:
+    """The later it was created (or stands in the files), the larger."""
+    place = resource.place("")
+    return (resource.metadata.creation_timestamp or "", place.file, place.line, resource.key)
