@@ -19,3 +19,41 @@ class UpOptions:
     watch: bool = False
     """Apply the files again whenever they change."""
     timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlaneOptions:
+    """`tulle controlplane`."""
+
+    home: Path
+    listen: tuple[str, ...] = ()
+    """Where agents connect (mTLS): `unix:/path` or `host:port`. Empty: the run folder's Unix socket."""
+    join_listen: tuple[str, ...] = ()
+    """Where agents join (HTTPS without client certificate), likewise."""
+    subnet: str = "10.79.0.0/16"
+    """Addresses of the mesh: the lower half for workloads, the upper half virtual."""
+    host: str = "local"
+    """The host that workloads are placed on."""
+    trust_domain: str = "cluster.local"
+    join_token_file: Path | None = None
+    """Write a join token for `host` here (0600) at start; its folder must exist."""
+    images: Path | None = None
+    run_directory: Path | None = None
+    """Sockets; None: derived from `home`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """`tulle agent`. Runs in the hub's network namespace when the local supervisor starts it."""
+
+    home: Path
+    host: str = "local"
+    controlplane: str = ""
+    """`unix:/path` or `host:port`; empty: the Unix socket of the mesh's run folder."""
+    join: str = ""
+    """Likewise, for joining."""
+    join_token_file: Path | None = None
+    """Read on the first start; `-` is standard input."""
+    subnet: str = "10.79.0.0/16"
+    trust_domain: str = "cluster.local"
+    run_directory: Path | None = None

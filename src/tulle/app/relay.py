@@ -1,0 +1,195 @@
+"""The relay: one unprivileged Envoy in the host's own network, 127.0.0.1:PORT to each gateway listener.
+
+Nothing inside the mesh's namespaces can bind in the host's (decision 13), so every gateway listener also
+listens on a Unix socket. The relay connects the two and tells the client's address with the PROXY protocol.
+It has no control plane: it reads its listeners and clusters from files that are replaced by renaming
+(Envoy: "Dynamic from filesystem", https://www.envoyproxy.io/docs/envoy/latest/start/quick-start/configuration-dynamic-filesystem).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+_PREFERRED = {80: 8080, 443: 8443}
+"""Loopback ports that people expect for ports that an ordinary user may not bind."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One listener of a gateway and the Unix socket where it takes relayed connections."""
+
+    namespace: str
+    gateway: str
+    port: int
+    socket: Path
+
+    @property
+    def key(self) -> str:
+        """Its name in Envoy and in the file that keeps the chosen ports."""
+        return f"{self.namespace}/{self.gateway}:{self.port}"
+
+
+def bootstrap(directory: Path) -> Json:
+    """The relay's own bootstrap; its admin interface is a Unix socket in the same folder."""
+    return {
+        "node": {"id": "relay", "cluster": "relay"},
+        "admin": {"address": {"pipe": {"path": str(directory / "admin.sock"), "mode": 0o600}}},
+        "dynamic_resources": {
+            kind: {
+                "path_config_source": {
+                    "path": str(directory / f"{kind[:3]}.json"),
+                    "watched_directory": {"path": str(directory)},
+                },
+                "resource_api_version": "V3",
+            }
+            for kind in ("lds_config", "cds_config")
+        },
+        "stats_config": {
+            "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": "listener_manager."}]}}
+        },
+    }
+
+
+def listeners(local_ports: Mapping[Target, int]) -> Json:
+    """The LDS file: one loopback listener for each target."""
+    return _response(
+        {
+            "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+            "name": target.key,
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+            "filter_chains": [
+                {
+                    "filters": [
+                        {
+                            "name": "envoy.filters.network.tcp_proxy",
+                            "typed_config": {
+                                "@type": "type.googleapis.com/"
+                                "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                                "stat_prefix": "relay",
+                                "cluster": target.key,
+                            },
+                        }
+                    ]
+                }
+            ],
+        }
+        for target, port in sorted(local_ports.items())
+    )
+
+
+def clusters(local_ports: Mapping[Target, int]) -> Json:
+    """The CDS file: the Unix sockets, spoken to with the PROXY protocol."""
+    return _response(
+        {
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            "name": target.key,
+            "type": "STATIC",
+            "connect_timeout": "5s",
+            "transport_socket": {
+                "name": "envoy.transport_sockets.upstream_proxy_protocol",
+                "typed_config": {
+                    "@type": "type.googleapis.com/"
+                    "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+                    "config": {"version": "V2"},
+                    "transport_socket": {
+                        "name": "envoy.transport_sockets.raw_buffer",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/"
+                            "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+                        },
+                    },
+                },
+            },
+            "load_assignment": {
+                "cluster_name": target.key,
+                "endpoints": [
+                    {"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(target.socket)}}}}]}
+                ],
+            },
+        }
+        for target in sorted(local_ports)
+    )
+
+
+def _response(resources: Iterable[Json]) -> Json:
+    return {"resources": list(resources)}
+
+
+def choose_ports(targets: Iterable[Target], kept: Mapping[str, int]) -> dict[Target, int]:
+    """A loopback port for each target: the one that it had, the one it asks for, or a free one."""
+    chosen: dict[Target, int] = {}
+    for target in sorted(targets):
+        wanted = kept.get(target.key)
+        if wanted is None:
+            asked = _PREFERRED.get(target.port, target.port if target.port >= 1024 else 0)
+            wanted = asked if asked not in chosen.values() and _is_free(asked) else _free_port()
+        chosen[target] = wanted
+    return chosen
+
+
+def _is_free(port: int) -> bool:
+    if not port:
+        return False
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Relay:
+    """Keeps the relay's files in step with the gateways. The process itself is the supervisor's."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept = directory / "ports.json"
+        self._published: dict[Target, int] = {}
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(directory / "bootstrap.json", bootstrap(directory))
+        self._write({})
+
+    @property
+    def bootstrap_path(self) -> Path:
+        return self._directory / "bootstrap.json"
+
+    def publish(self, targets: Iterable[Target]) -> dict[Target, int]:
+        """Open a loopback port for each target and close the others. Returns what is open."""
+        wanted = set(targets)
+        if wanted != set(self._published):
+            try:
+                kept = json.loads(self._kept.read_text())
+            except (OSError, ValueError):
+                kept = {}  # a port that is chosen anew is an inconvenience, not a fault
+            kept |= {target.key: port for target, port in self._published.items()}
+            self._published = choose_ports(wanted, kept)
+            self._write(self._published)
+            _replace(self._kept, kept | {target.key: port for target, port in self._published.items()})
+        return dict(self._published)
+
+    def _write(self, local_ports: Mapping[Target, int]) -> None:
+        # Clusters first: a listener must not name one that is not there.
+        _replace(self._directory / "cds.json", clusters(local_ports))
+        _replace(self._directory / "lds.json", listeners(local_ports))
+
+
+def _replace(path: Path, content: Json) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(content, indent=1))
+    os.replace(temporary, path)  # noqa: PTH105  Envoy notices only a rename
