@@ -104,6 +104,12 @@ class Graph:
         self._mark_readers(cell)
         return True
 
+    def forget(self, cell: _Cell) -> None:
+        """Take a derived cell out. Who read it computes again, since it hears of no change any more."""
+        for below in cell.reads:
+            below.readers.pop(cell, None)
+        self._mark_readers(cell)
+
     # -- writing ---------------------------------------------------------------------------------
 
     def write(self, cell: _Cell, value: Any) -> bool:
@@ -141,7 +147,10 @@ class Table(Generic[K, V]):
         self._graph = graph
         self._values: dict[K, V] = {}
         self._cells: dict[K, _Cell] = {}
-        self._keys = _Cell(None, frozenset[K]())
+        # The cell holds a revision and not the set: copying the set on every publish would make
+        # filling a table quadratic. The set is made when somebody reads it.
+        self._revision = _Cell(None, 0)
+        self._keys: frozenset[K] | None = None
         self._indexes: list[Index[Any, K, V]] = []
 
     def publish(self, key: K, value: V) -> bool:
@@ -154,7 +163,7 @@ class Table(Generic[K, V]):
         if key in self._cells:
             self._graph.write(self._cells[key], value)
         if new:
-            self._graph.write(self._keys, self._keys.value | {key})
+            self._keys_changed()
         for index in self._indexes:
             index.moved(key, before, value)
         return True
@@ -164,12 +173,19 @@ class Table(Generic[K, V]):
         if key not in self._values:
             return False
         before = self._values.pop(key)
-        if key in self._cells:
-            self._graph.write(self._cells[key], None)
-        self._graph.write(self._keys, self._keys.value - {key})
+        cell = self._cells.get(key)
+        if cell is not None:
+            self._graph.write(cell, None)
+            if not cell.readers:
+                del self._cells[key]
+        self._keys_changed()
         for index in self._indexes:
             index.moved(key, before, None)
         return True
+
+    def _keys_changed(self) -> None:
+        self._keys = None
+        self._graph.write(self._revision, self._revision.value + 1)
 
     def replace(self, values: Mapping[K, V], owned: Callable[[K], bool] = lambda _key: True) -> bool:
         """Make the keys that `owned` accepts be exactly `values`. Returns whether anything changed."""
@@ -187,7 +203,10 @@ class Table(Generic[K, V]):
 
     def keys(self) -> frozenset[K]:
         """All keys. Readers depend on the set of keys, not on the values."""
-        return self._graph.read(self._keys)
+        self._graph.read(self._revision)
+        if self._keys is None:
+            self._keys = frozenset(self._values)
+        return self._keys
 
     def items(self) -> Iterator[tuple[K, V]]:
         """All pairs, in the order of the keys' text. Readers depend on everything."""
@@ -214,8 +233,9 @@ class Index(Generic[I, K, V]):
     def __init__(self, graph: Graph, table: Table[K, V], keys: Callable[[K, V], Iterable[I]]) -> None:
         self._graph = graph
         self._keys = keys
-        self._cells: dict[I, _Cell] = {}
+        self._revisions: dict[I, _Cell] = {}  # as in Table: sorting on every move would be quadratic
         self._content: dict[I, dict[K, V]] = {}
+        self._sorted: dict[I, tuple[V, ...]] = {}
         table._indexes.append(self)  # noqa: SLF001  a table and its indexes are one mechanism
         for key, value in table._values.items():  # noqa: SLF001
             self.moved(key, None, value)
@@ -230,21 +250,24 @@ class Index(Generic[I, K, V]):
             assert after is not None
             self._content.setdefault(at, {})[key] = after
         for at in old | new:
-            if at in self._cells:
-                self._graph.write(self._cells[at], self._sorted(at))
+            self._sorted.pop(at, None)
+            if at in self._revisions:
+                self._graph.write(self._revisions[at], self._revisions[at].value + 1)
             if not self._content.get(at):
                 self._content.pop(at, None)
 
-    def _sorted(self, at: I) -> tuple[V, ...]:
-        content = self._content.get(at, {})
-        return tuple(content[key] for key in sorted(content, key=repr))
-
     def get(self, at: I) -> tuple[V, ...]:
         """The values under one index key, in the order of their table keys' text."""
-        cell = self._cells.get(at)
-        if cell is None:
-            cell = self._cells[at] = _Cell(None, self._sorted(at))
-        return self._graph.read(cell)
+        revision = self._revisions.get(at)
+        if revision is None:
+            revision = self._revisions[at] = _Cell(None, 0)
+        self._graph.read(revision)
+        if at not in self._content:
+            return ()
+        if at not in self._sorted:
+            content = self._content[at]
+            self._sorted[at] = tuple(content[key] for key in sorted(content, key=repr))
+        return self._sorted[at]
 
 
 class Derived(Generic[K, V]):
@@ -277,5 +300,4 @@ class Derived(Generic[K, V]):
         """Drop a key that nobody will ask for again (a proxy that left)."""
         cell = self._cells.pop(key, None)
         if cell is not None:
-            for below in cell.reads:
-                below.readers.pop(cell, None)
+            self._graph.forget(cell)
