@@ -1,0 +1,56 @@
+"""The Gateway API's kinds (gateway.networking.k8s.io), field by field as published in v1.6."""
+
+from tulle.model.gateway_api.gateway import (
+    AllowedRoutes,
+    GatewayClassSpec,
+    GatewaySpec,
+    Listener,
+    ListenerTLSConfig,
+    RouteGroupKind,
+    RouteNamespaces,
+)
+from tulle.model.gateway_api.http_route import (
+    HTTPBackendRef,
+    HTTPHeaderMatch,
+    HTTPPathMatch,
+    HTTPQueryParamMatch,
+    HTTPRouteFilter,
+    HTTPRouteMatch,
+    HTTPRouteRule,
+    HTTPRouteSpec,
+    HTTPRouteTimeouts,
+)
+from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
+from tulle.model.gateway_api.shared import (
+    BackendObjectReference,
+    ParentReference,
+    SecretObjectReference,
+)
+
+GROUP = "gateway.networking.k8s.io"
+
+__all__ = [
+    "GROUP",
+    "AllowedRoutes",
+    "BackendObjectReference",
+    "GatewayClassSpec",
+    "GatewaySpec",
+    "HTTPBackendRef",
+    "HTTPHeaderMatch",
+    "HTTPPathMatch",
+    "HTTPQueryParamMatch",
+    "HTTPRouteFilter",
+    "HTTPRouteMatch",
+    "HTTPRouteRule",
+    "HTTPRouteSpec",
+    "HTTPRouteTimeouts",
+    "Listener",
+    "ListenerTLSConfig",
+    "ParentReference",
+    "ReferenceGrantFrom",
+    "ReferenceGrantSpec",
+    "ReferenceGrantTo",
+    "RouteGroupKind",
+    "RouteNamespaces",
+    "SecretObjectReference",
+]

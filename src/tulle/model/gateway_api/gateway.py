@@ -1,0 +1,214 @@
+"""Gateway and GatewayClass, with the rules of their CRDs (apis/v1/gateway_types.go, v1.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tulle.model.gateway_api.shared import (
+    LocalObjectReference,
+    ObjectName,
+    ObjectReference,
+    SecretObjectReference,
+    SectionName,
+)
+from tulle.model.schema import Hostname, Int, Model, NoEffect, NotHonoured, Port, problem
+from tulle.model.selector import LabelSelector
+
+
+class RouteNamespaces(Model):
+    from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "Same"
+    selector: LabelSelector | None = None
+
+    @model_validator(mode="after")
+    def _selector_is_there(self) -> RouteNamespaces:
+        if self.from_ == "Selector" and self.selector is None:
+            raise problem(
+                "missing-field",
+                "from: Selector needs a selector",
+                remedy="Write selector: {matchLabels: {...}}.",
+                field="from",
+            )
+        return self
+
+
+class RouteGroupKind(Model):
+    group: str = "gateway.networking.k8s.io"
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+
+
+class AllowedRoutes(Model):
+    namespaces: RouteNamespaces = RouteNamespaces()
+    kinds: Annotated[tuple[RouteGroupKind, ...], Field(max_length=8)] = ()
+
+
+class ListenerTLSConfig(Model):
+    mode: Literal["Terminate", "Passthrough"] = "Terminate"
+    certificate_refs: Annotated[tuple[SecretObjectReference, ...], Field(max_length=64)] = ()
+    options: Annotated[dict[str, str], NotHonoured("no option is known")] = {}
+
+    @model_validator(mode="after")
+    def _certificate_is_there(self) -> ListenerTLSConfig:
+        if self.mode == "Terminate" and not self.certificate_refs and not self.options:
+            raise problem(
+                "missing-field",
+                "mode Terminate needs certificateRefs or options",
+                remedy="Write certificateRefs: [{name: SECRET}].",
+                field="mode",
+            )
+        return self
+
+
+def _not_served(protocol: object) -> bool:
+    return protocol not in ("HTTP", "HTTPS", "TLS")
+
+
+class Listener(Model):
+    name: SectionName
+    hostname: Hostname | None = None
+    port: Port
+    protocol: Annotated[
+        str, Field(min_length=1, max_length=255), NotHonoured("HTTP, HTTPS and TLS are served", _not_served)
+    ]
+    tls: ListenerTLSConfig | None = None
+    allowed_routes: AllowedRoutes = AllowedRoutes()
+
+    @model_validator(mode="after")
+    def _tls_fits(self) -> Listener:
+        protocol = self.protocol.upper()
+        if protocol in ("HTTP", "TCP", "UDP") and self.tls is not None:
+            raise problem(
+                "exclusive-fields",
+                f"protocol {self.protocol} excludes tls",
+                remedy="Remove tls, or write protocol: HTTPS or TLS.",
+                field="tls",
+            )
+        if protocol == "HTTPS" and self.tls is None:
+            raise problem(
+                "missing-field",
+                "protocol HTTPS needs tls",
+                remedy="Write tls: {certificateRefs: [{name: SECRET}]}.",
+                field="protocol",
+            )
+        if protocol == "HTTPS" and self.tls is not None and self.tls.mode != "Terminate":
+            raise problem(
+                "exclusive-fields",
+                "protocol HTTPS needs tls mode Terminate",
+                remedy="Write mode: Terminate, or protocol: TLS to pass through.",
+                field="tls.mode",
+            )
+        if protocol == "TLS" and (self.tls is None or "mode" not in self.tls.model_fields_set):
+            raise problem(
+                "missing-field",
+                "protocol TLS needs tls with its mode",
+                remedy="Write tls: {mode: Passthrough}, or mode: Terminate with certificateRefs.",
+                field="tls" if self.tls is not None else "protocol",
+            )
+        if protocol in ("TCP", "UDP") and self.hostname:
+            raise problem(
+                "exclusive-fields",
+                f"protocol {self.protocol} excludes hostname",
+                remedy="Remove hostname: there is no name to match.",
+                field="hostname",
+            )
+        return self
+
+
+class GatewaySpecAddress(Model):
+    type: str = "IPAddress"
+    value: str | None = None
+
+
+class ParametersReference(Model):
+    group: str
+    kind: str
+    name: ObjectName
+    namespace: str | None = None
+
+
+class GatewayInfrastructure(Model):
+    labels: dict[str, str] = {}
+    annotations: Annotated[dict[str, str], NoEffect("a proxy has no annotations")] = {}
+    parameters_ref: Annotated[LocalObjectReference | None, NotHonoured("no parameters are known")] = None
+
+
+class FrontendTLSValidation(Model):
+    ca_certificate_refs: tuple[ObjectReference, ...]
+    mode: Literal["AllowValidOnly", "AllowInsecureFallback"] = "AllowValidOnly"
+
+
+class TLSConfig(Model):
+    validation: FrontendTLSValidation | None = None
+
+
+class TLSPortConfig(Model):
+    port: Port
+    tls: TLSConfig
+
+
+class FrontendTLSConfig(Model):
+    default: TLSConfig
+    per_port: tuple[TLSPortConfig, ...] = ()
+
+
+class GatewayBackendTLS(Model):
+    client_certificate_ref: SecretObjectReference | None = None
+
+
+class GatewayTLSConfig(Model):
+    backend: Annotated[
+        GatewayBackendTLS | None, NotHonoured("client certificates come with the security policies")
+    ] = None
+    frontend: Annotated[
+        FrontendTLSConfig | None, NotHonoured("client certificates come with the security policies")
+    ] = None
+
+
+class GatewaySpec(Model):
+    gateway_class_name: ObjectName
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64)]
+    addresses: Annotated[
+        tuple[GatewaySpecAddress, ...],
+        Field(max_length=16),
+        NotHonoured("a gateway's address is chosen by the mesh"),
+    ] = ()
+    infrastructure: GatewayInfrastructure | None = None
+    allowed_listeners: Annotated[Any, NotHonoured("ListenerSet is not known yet")] = None
+    tls: GatewayTLSConfig | None = None
+    default_scope: Annotated[
+        Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")
+    ] = None
+
+    @model_validator(mode="after")
+    def _listeners_are_distinct(self) -> GatewaySpec:
+        names: set[str] = set()
+        ports: set[tuple[Int, str, str | None]] = set()
+        for index, listener in enumerate(self.listeners):
+            if listener.name in names:
+                raise problem(
+                    "duplicate-name",
+                    f"two listeners are called “{listener.name}”",
+                    remedy="Give every listener its own name.",
+                    field=f"listeners[{index}].name",
+                )
+            names.add(listener.name)
+            key = (listener.port, listener.protocol, listener.hostname)
+            if key in ports:
+                raise problem(
+                    "duplicate-listener",
+                    f"two listeners have port {listener.port}, protocol {listener.protocol} and one hostname",
+                    remedy="Change the port or the hostname of one.",
+                    field=f"listeners[{index}]",
+                )
+            ports.add(key)
+        return self
+
+
+_CONTROLLER_NAME = r"^[a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9]*)*/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$"
+
+
+class GatewayClassSpec(Model):
+    controller_name: Annotated[str, Field(pattern=_CONTROLLER_NAME, max_length=253)]
+    parameters_ref: Annotated[ParametersReference | None, NotHonoured("no parameters are known")] = None
+    description: Annotated[str, Field(max_length=64)] = ""

@@ -1,0 +1,27 @@
+"""ReferenceGrant (apis/v1/referencegrant_types.go): who may refer into a namespace from another."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tulle.model.gateway_api.shared import ObjectName
+from tulle.model.schema import DnsLabel, Model
+
+
+class ReferenceGrantFrom(Model):
+    group: str
+    kind: str
+    namespace: DnsLabel
+
+
+class ReferenceGrantTo(Model):
+    group: str
+    kind: str
+    name: ObjectName | None = None
+
+
+class ReferenceGrantSpec(Model):
+    from_: Annotated[tuple[ReferenceGrantFrom, ...], Field(alias="from", min_length=1, max_length=16)]
+    to: Annotated[tuple[ReferenceGrantTo, ...], Field(min_length=1, max_length=16)]
