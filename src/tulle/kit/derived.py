@@ -37,7 +37,7 @@ class _State(Enum):
 class _Cell:
     """One value, what it was computed from, and who was computed from it."""
 
-    __slots__ = ("compute", "reads", "readers", "state", "value")
+    __slots__ = ("compute", "readers", "reads", "state", "value")
 
     def __init__(self, compute: Callable[[], Any] | None, value: Any = None) -> None:
         self.compute = compute
@@ -45,6 +45,9 @@ class _Cell:
         self.reads: dict[_Cell, None] = {}  # in the order of reading: the check below needs it
         self.readers: dict[_Cell, None] = {}
         self.state = _State.CLEAN if compute is None else _State.DIRTY
+
+    def is_dirty(self) -> bool:
+        return self.state is _State.DIRTY
 
 
 class Graph:
@@ -76,7 +79,7 @@ class Graph:
             # In the order of reading: a later read may only have happened because of an earlier one.
             for below in list(cell.reads):
                 self._refresh(below)
-                if cell.state is _State.DIRTY:
+                if cell.is_dirty():  # marked by any of the cells that were computed on the way
                     break
             else:
                 cell.state = _State.CLEAN
@@ -183,6 +186,11 @@ class Table(Generic[K, V]):
             index.moved(key, before, None)
         return True
 
+    def attach(self, index: Index[Any, K, V]) -> Iterable[tuple[K, V]]:
+        """An index wants to hear of every change from now on; what is there already is returned."""
+        self._indexes.append(index)
+        return self._values.items()
+
     def _keys_changed(self) -> None:
         self._keys = None
         self._graph.write(self._revision, self._revision.value + 1)
@@ -236,8 +244,7 @@ class Index(Generic[I, K, V]):
         self._revisions: dict[I, _Cell] = {}  # as in Table: sorting on every move would be quadratic
         self._content: dict[I, dict[K, V]] = {}
         self._sorted: dict[I, tuple[V, ...]] = {}
-        table._indexes.append(self)  # noqa: SLF001  a table and its indexes are one mechanism
-        for key, value in table._values.items():  # noqa: SLF001
+        for key, value in table.attach(self):
             self.moved(key, None, value)
 
     def moved(self, key: K, before: V | None, after: V | None) -> None:
