@@ -44,9 +44,14 @@ class JoinResponse(_Message):
 
 
 class SignRequest(_Message):
+    """A workload placed on the asking host; both names empty: the host itself (its own renewal)."""
+
     namespace: str
     workload: str
     csr_pem: str
+    for_proxy: bool = False
+    """The certificate shall carry the mark of a proxy. An agent asks so for the keys of its own proxies
+    alone, never for one that an application holds."""
 
 
 class SignResponse(_Message):
