@@ -43,9 +43,24 @@ class NotHonoured:
 
 @dataclass(frozen=True)
 class NoEffect:
-    """A published field without a meaning for processes (or for this mesh): writing it is an information."""
+    """A published field without a meaning for processes (or for this mesh): writing it is an information.
+
+    `when`, if given, says for which values that is so.
+    """
 
     reason: str
+    when: Callable[[Any], bool] | None = None
+
+
+class WrittenFloat(float):
+    """A number with a fraction that remembers how it was written: as text, 1.10 is not 1.1."""
+
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
 
 def problem(code: str, message: str, *, remedy: str = "", field: str = "") -> PydanticCustomError:
