@@ -165,6 +165,8 @@ class AppVersion(Model):
     locality: Locality | None = None
     readiness: Readiness | None = None
     replicas: Annotated[Int, Field(ge=0, le=1000)] | None = None
+    external: bool = False
+    """The process is not started by the agent but by `tulle run`, inside the workload's namespaces."""
 
 
 class AppService(AppVersion):
@@ -236,14 +238,14 @@ class AppService(AppVersion):
     @model_validator(mode="after")
     def _runs(self) -> AppService:
         for version, own in self.versions.items():
-            if own.command is None and self.command is None:
+            if own.command is None and self.command is None and not (own.external or self.external):
                 raise problem(
                     "missing-field",
                     "there is no command",
                     remedy="Write command: here or for the service.",
                     field=f"versions.{version}",
                 )
-        if not self.versions and self.command is None:
+        if not self.versions and self.command is None and not self.external:
             raise problem("missing-field", "there is no command", remedy="Write command: PROGRAM ARGUMENTS.")
         return self
 
