@@ -90,6 +90,13 @@ class Problem(_Message):
     findings: tuple[Finding, ...] = ()
 
 
+class OpenPorts(_Message):
+    """Where gateways' listeners are reached on this machine, told by the local relay."""
+
+    ports: dict[str, int]
+    """`namespace/gateway:port` of a listener -> port on 127.0.0.1. Replaces what was told before."""
+
+
 # -- following --------------------------------------------------------------------------------------
 
 
@@ -179,6 +186,8 @@ class ListenerStatus(_Message):
 class GatewayStatus(_Message):
     name: str
     namespace: str
+    workload: str = ""
+    """The name of its own proxy, in the same namespace."""
     addresses: tuple[str, ...] = ()
     listeners: tuple[ListenerStatus, ...] = ()
 

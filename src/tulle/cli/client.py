@@ -1,0 +1,218 @@
+"""The command line's end of the two local APIs: the control plane's and the agent's."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from tulle.api.contract import (
+    ApplyRequest,
+    ApplyResponse,
+    DeleteRequest,
+    Document,
+    FindingList,
+    OpenPorts,
+    Problem,
+    Progress,
+    Readiness,
+    Rendered,
+    ResourceList,
+    Status,
+    Target,
+)
+from tulle.cli.failure import Failure
+from tulle.cli.place import layout
+from tulle.model.findings import Finding
+
+T = TypeVar("T", bound=BaseModel)
+_START = "start one: `tulle up PATH...`, or `tulle demo` to look around"
+
+
+class ApiError(Failure):
+    """An API was not reached, or did not do what it was asked."""
+
+
+class Refusal(ApiError):
+    """An API's answer that is not 2xx: its HTTP status, and where findings say why."""
+
+    def __init__(self, code: int, problem: Problem) -> None:
+        self.code = code
+        self.findings = problem.findings
+        self.sources: dict[str, str] = {}
+        """The texts that the findings speak of, by file."""
+        super().__init__(problem.error, remedy=problem.remedy)
+
+
+class _Socket:
+    """HTTP over one Unix socket; everything that goes wrong is an ApiError that says what to do."""
+
+    def __init__(self, path: Path, who: str) -> None:
+        self._path = path
+        self._who = who
+        self._http = httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=os.fspath(path)),
+            base_url="http://tulle",
+            timeout=httpx2.Timeout(30.0, connect=5.0),
+        )
+
+    def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
+        with self._explained():
+            return self._checked(self._http.request(method, url, **options))
+
+    @contextmanager
+    def stream(self, url: str, read_seconds: float | None, **options: Any) -> Iterator[httpx2.Response]:
+        timeout = httpx2.Timeout(30.0, connect=5.0, read=read_seconds)
+        with self._explained(), self._http.stream("GET", url, timeout=timeout, **options) as response:
+            if response.is_error:
+                response.read()
+            yield self._checked(response)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx2.ConnectError as error:
+            raise self._unreachable() from error
+        except httpx2.TimeoutException as error:
+            remedy = f"look at its log: {self._path.parent}"
+            raise ApiError(f"{self._who} did not answer in time", remedy=remedy) from error
+        except httpx2.HTTPError as error:
+            raise ApiError(f"{self._who} went away while it answered: {error}", remedy=_START) from error
+
+    def _unreachable(self) -> ApiError:
+        if not os.access(self._path.parent, os.X_OK) and _exists(self._path.parent):
+            return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
+        if _exists(self._path) and not os.access(self._path, os.W_OK):
+            return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
+        return ApiError(f"no mesh is running here ({self._who} does not listen on {self._path})", remedy=_START)
+
+    def _checked(self, response: httpx2.Response) -> httpx2.Response:
+        if not response.is_error:
+            return response
+        try:
+            problem = Problem.model_validate_json(response.content)
+        except ValidationError:
+            raise ApiError(f"{self._who} answered {response.status_code}: {response.text[:500]}") from None
+        raise Refusal(response.status_code, problem)
+
+
+def mesh() -> Client:
+    """The control plane of this home."""
+    return Client(layout().api_socket)
+
+
+def agent() -> AgentClient:
+    """The agent of this home."""
+    return AgentClient(layout().agent_socket)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+
+
+class Client:
+    """The control plane's API. Every method raises ApiError."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = _Socket(socket, "the control plane")
+
+    def apply(self, documents: tuple[Document, ...], *, dry_run: bool = False) -> ApplyResponse:
+        request = ApplyRequest(documents=documents, dry_run=dry_run)
+        return self._write("/v1/apply", request, documents)
+
+    def delete(
+        self, documents: tuple[Document, ...] = (), targets: tuple[Target, ...] = (), *, dry_run: bool = False
+    ) -> ApplyResponse:
+        request = DeleteRequest(documents=documents, targets=targets, dry_run=dry_run)
+        return self._write("/v1/delete", request, documents)
+
+    def follow(self, revision: int, timeout_seconds: float) -> Iterator[Progress]:
+        """Until everything is acknowledged or the time is over."""
+        query = {"revision": revision, "timeout": timeout_seconds}
+        with self._socket.stream("/v1/sync", timeout_seconds + 5, params=query) as response:
+            for line in response.iter_lines():
+                if line:
+                    yield Progress.model_validate_json(line)
+
+    def resources(
+        self,
+        *,
+        group: str | None = None,
+        kind: str | None = None,
+        namespace: str | None = None,
+        name: str | None = None,
+    ) -> tuple[dict[str, Any], ...]:
+        query = {"group": group, "kind": kind, "namespace": namespace, "name": name}
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._get(ResourceList, "/v1/resources", params=given).items
+
+    def status(self) -> Status:
+        return self._get(Status, "/v1/status")
+
+    def findings(self) -> tuple[Finding, ...]:
+        return self._get(FindingList, "/v1/findings").findings
+
+    def open_ports(self, ports: Mapping[str, int]) -> None:
+        """Tell where gateways' listeners are reached on this machine: `namespace/gateway:port` -> port."""
+        content = OpenPorts(ports=dict(ports)).model_dump_json(by_alias=True)
+        headers = {"content-type": "application/json"}
+        self._socket.request("POST", "/v1/ports", content=content, headers=headers)
+
+    def render(self, namespace: str, name: str) -> Rendered:
+        return self._get(Rendered, f"/v1/render/{namespace}/{name}")
+
+    def is_ready(self) -> bool:
+        """False also when nothing listens."""
+        try:
+            return self._get(Readiness, "/v1/ready").ready
+        except ApiError:
+            return False
+
+    def _get(self, shape: type[T], url: str, **options: Any) -> T:
+        return shape.model_validate_json(self._socket.request("GET", url, **options).content)
+
+    def _write(self, url: str, body: BaseModel, documents: tuple[Document, ...]) -> ApplyResponse:
+        content = body.model_dump_json(by_alias=True)
+        headers = {"content-type": "application/json"}
+        try:
+            response = self._socket.request("POST", url, content=content, headers=headers, timeout=120.0)
+        except Refusal as refusal:
+            refusal.sources = {each.file: each.text for each in documents}
+            raise
+        return ApplyResponse.model_validate_json(response.content)
+
+
+class AgentClient:
+    """This host's agent. Every method raises ApiError."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = _Socket(socket, "the agent of this host")
+
+    def enter(self, namespace: str, name: str) -> dict[str, Any]:
+        """The agent's `Entry`."""
+        return json.loads(self._socket.request("GET", f"/v1/workloads/{namespace}/{name}/enter").content)
+
+    def logs(
+        self, namespace: str, name: str, *, proxy: bool, follow: bool, tail: int | None
+    ) -> Iterator[bytes]:
+        query: dict[str, str] = {"proxy": str(proxy).lower(), "follow": str(follow).lower()}
+        if tail is not None:
+            query["tail"] = str(tail)
+        url = f"/v1/workloads/{namespace}/{name}/logs"
+        with self._socket.stream(url, None if follow else 30.0, params=query) as response:
+            yield from response.iter_bytes()
+
+    def admin(self, namespace: str, name: str, path: str, **query: str) -> bytes:
+        """GET of a path of its Envoy's admin interface."""
+        url = f"/v1/proxies/{namespace}/{name}/admin/{path}"
+        return self._socket.request("GET", url, params=query).content

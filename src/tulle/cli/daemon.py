@@ -1,0 +1,126 @@
+"""`tulle controlplane` and `tulle agent`: the daemons, which `tulle up` starts by itself."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tulle.app.settings import AgentOptions, ControlPlaneOptions
+from tulle.cli.failure import usage
+from tulle.cli.place import home
+
+
+def register(app: typer.Typer) -> None:
+    app.command("controlplane", rich_help_panel="Daemons")(controlplane)
+    app.command("agent", rich_help_panel="Daemons")(agent)
+
+
+_WorkloadSubnet = Annotated[str, typer.Option("--workload-subnet", help="Addresses of workloads.")]
+_ServiceSubnet = Annotated[str, typer.Option("--service-subnet", help="Virtual addresses of services.")]
+_Host = Annotated[str, typer.Option("--host", help="The name of the host that runs the workloads.")]
+_TrustDomain = Annotated[str, typer.Option("--trust-domain", help="The first part of every identity.")]
+_RunDirectory = Annotated[
+    Path | None, typer.Option("--run-directory", help="Where sockets are (default: by $TULLE_HOME).")
+]
+
+
+def _subnet(text: str) -> str:
+    try:
+        return str(IPv4Network(text))
+    except ValueError as error:
+        raise usage(f"'{text}' is no IPv4 subnet: {error}", "write for example 10.79.0.0/16") from None
+
+
+def controlplane(
+    listen: Annotated[
+        list[str] | None,
+        typer.Option("--listen", metavar="ADDRESS", help="Where agents connect: unix:/PATH or HOST:PORT."),
+    ] = None,
+    join_listen: Annotated[
+        list[str] | None,
+        typer.Option("--join-listen", metavar="ADDRESS", help="Where agents join: unix:/PATH or HOST:PORT."),
+    ] = None,
+    workload_subnet: _WorkloadSubnet = "10.212.0.0/16",
+    service_subnet: _ServiceSubnet = "10.213.0.0/16",
+    host: _Host = "local",
+    trust_domain: _TrustDomain = "cluster.local",
+    join_token_file: Annotated[
+        Path | None, typer.Option("--join-token-file", help="Write a join token for --host here (mode 0600).")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="YAML that maps image patterns to commands.")
+    ] = None,
+    relay: Annotated[
+        Path | None,
+        typer.Option("--relay", metavar="DIR", help="Keep loopback ports for gateways by this relay's files."),
+    ] = None,
+    run_directory: _RunDirectory = None,
+) -> int:
+    """The control plane: configuration in, Envoy configuration and identities out.
+
+    State lives under $TULLE_HOME. `tulle up` starts it for you.
+
+    Example:
+
+      TULLE_HOME=/var/lib/tulle tulle controlplane --listen 0.0.0.0:15012 --join-listen 0.0.0.0:15013
+    """
+    if join_token_file is not None and not join_token_file.absolute().parent.is_dir():
+        raise usage(f"there is no folder {join_token_file.absolute().parent}", "make it before")
+    options = ControlPlaneOptions(
+        home=home(),
+        listen=tuple(listen or ()),
+        join_listen=tuple(join_listen or ()),
+        workload_subnet=workload_subnet,
+        service_subnet=service_subnet,
+        host=host,
+        trust_domain=trust_domain,
+        join_token_file=join_token_file,
+        images=images,
+        relay_directory=relay,
+        run_directory=run_directory,
+    )
+    from tulle.app import controlplane as root
+
+    return root.main(options)
+
+
+def agent(
+    controlplane: Annotated[
+        str, typer.Option("--controlplane", metavar="ADDRESS", help="unix:/PATH or HOST:PORT.")
+    ] = "",
+    join: Annotated[str, typer.Option("--join", metavar="ADDRESS", help="Where to join, likewise.")] = "",
+    join_token_file: Annotated[
+        Path | None,
+        typer.Option("--join-token-file", help="The join token, read once; - is standard input."),
+    ] = None,
+    host: _Host = "local",
+    workload_subnet: _WorkloadSubnet = "10.212.0.0/16",
+    service_subnet: _ServiceSubnet = "10.213.0.0/16",
+    trust_domain: _TrustDomain = "cluster.local",
+    run_directory: _RunDirectory = None,
+) -> int:
+    """The agent of a host: runs its workloads and proxies, holds their keys, answers their DNS.
+
+    The token is never given on the command line, where other users could read it.
+
+    Example:
+
+      tulle agent --host vm1 --controlplane cp.example:15012 --join cp.example:15013 --join-token-file -
+    """
+    options = AgentOptions(
+        home=home(),
+        host=host,
+        controlplane=controlplane,
+        join=join,
+        join_token_file=join_token_file,
+        workload_subnet=workload_subnet,
+        service_subnet=service_subnet,
+        trust_domain=trust_domain,
+        run_directory=run_directory,
+    )
+    from tulle.app import agent as root
+
+    return root.main(options)

@@ -1,0 +1,59 @@
+"""The documents of `-f PATH..`: files, folders and standard input, as text."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tulle.api.contract import BODY_LIMIT, Document
+from tulle.cli.failure import Failure, usage
+
+SUFFIXES = frozenset({".yaml", ".yml", ".json"})
+STANDARD_INPUT = "-"
+
+
+def read(paths: list[str]) -> tuple[Document, ...]:
+    """Every document file, in the order given; a folder's files in the order of their names, with its
+    subfolders. Raises Failure."""
+    if not paths:
+        raise usage("no files given", "name files or folders with -f, or `-f -` for standard input")
+    documents: list[Document] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            documents.append(Document(file=STANDARD_INPUT, text=sys.stdin.read()))
+        else:
+            documents += [_document(each) for each in files(Path(path))]
+    size = sum(len(each.text.encode()) for each in documents)
+    if size > BODY_LIMIT:
+        limit = BODY_LIMIT // 1024 // 1024
+        raise Failure(f"these files are larger than {limit} MiB together", remedy="apply them in several steps")
+    return tuple(documents)
+
+
+def files(path: Path) -> list[Path]:
+    """The document files that a path names. Raises Failure."""
+    if path.is_file() or path.is_fifo():
+        return [path]
+    if not path.is_dir():
+        raise Failure(f"there is no file or folder {path}", remedy="check the path given to -f", status=1)
+    found = sorted(
+        each
+        for each in path.rglob("*")
+        if each.suffix in SUFFIXES and each.is_file() and not _hidden(each.relative_to(path))
+    )
+    if not found:
+        raise Failure(f"the folder {path} has no .yaml, .yml or .json file", remedy="name the files themselves")
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _document(path: Path) -> Document:
+    try:
+        return Document(file=str(path), text=path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not UTF-8 text (byte {error.start})", remedy="save it as UTF-8") from None
+    except OSError as error:
+        raise Failure(f"cannot read {path}: {error.strerror}", remedy="check its permissions") from error
