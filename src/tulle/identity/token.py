@@ -28,7 +28,7 @@ class InvalidToken(ValueError):  # noqa: N818  what a person pasted
     """A text that is no join token."""
 
 
-class Refused(Exception):  # noqa: N818  an answer, not a failure of ours
+class Refused(PermissionError):  # noqa: N818  an answer, not a failure of ours
     """This host does not get in. The message is for the control plane's log; a peer learns no reason."""
 
 
