@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.kit.derived import Derived, Graph, Index, Table
-from tulle.mesh.workload import WorkloadId
 from tulle.model.agentapi import Instance
 from tulle.model.meshconfig import MeshConfigSpec
 from tulle.model.resource import Key, Resource
+
+WorkloadId = tuple[str, str]
+"""(namespace, name)"""
 
 MESH_CONFIG = ("tulle.dev", "MeshConfig")
 NAMESPACE = ("", "Namespace")
@@ -27,8 +29,10 @@ class Settings:
     root_namespace: str = "istio-system"
     host: str = "local"
     """The host that runs the workloads."""
+    directory: str = ""
+    """Where relative file names begin: an App's working directory is its file's folder."""
     images: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """(image pattern with shell wildcards, command; `{args}` stands for the container's args); first match."""
+    """(image pattern with shell wildcards, command); `{args}` in it is the container's args; first match."""
 
 
 class Declaration:
@@ -45,7 +49,9 @@ class Declaration:
         self._by_namespace: Index[tuple[str, str, str], Key, Resource[Any]] = Index(
             graph, self.resources, lambda key, _: ((key.group, key.kind, key.namespace),)
         )
-        self._mesh_config: Derived[str, MeshConfigSpec] = Derived(graph, self._find_mesh_config, "mesh_config")
+        self._mesh_config: Derived[str, MeshConfigSpec] = Derived(
+            graph, self._find_mesh_config, "mesh_config"
+        )
         self._namespaces: Derived[str, tuple[str, ...]] = Derived(graph, self._find_namespaces, "namespaces")
 
     def of_kind(self, group: str, kind: str, namespace: str | None = None) -> tuple[Resource[Any], ...]:
@@ -58,13 +64,16 @@ class Declaration:
         return self._mesh_config("")
 
     def trust_domain(self) -> str:
-        return self.mesh_config().trust_domain or self.settings.trust_domain
+        written = self.mesh_config()
+        return (
+            written.trust_domain if "trust_domain" in written.model_fields_set else self.settings.trust_domain
+        )
 
     def namespaces(self) -> tuple[str, ...]:
         return self._namespaces("")
 
     def _find_namespaces(self, _: str) -> tuple[str, ...]:
-        declared = {key.namespace for key in self.resources.keys() if key.namespace}
+        declared = {key.namespace for key in self.resources.keys() if key.namespace}  # noqa: SIM118  a Table is no dict
         return tuple(sorted(declared | {found.key.name for found in self.of_kind(*NAMESPACE)}))
 
     def _find_mesh_config(self, _: str) -> MeshConfigSpec:

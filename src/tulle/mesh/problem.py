@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from tulle.model.findings import Finding
+from tulle.model.findings import Finding, Severity, finding
 from tulle.model.resource import Key, Resource
-
-Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,25 +28,13 @@ class Problem:
     remedy: str = ""
 
 
-def locate(problems: Iterable[Problem], resource: Callable[[Key], Resource[Any] | None]) -> tuple[Finding, ...]:
-    """Findings with file, line and column, sorted and each once."""
+def locate(
+    problems: Iterable[Problem], resource: Callable[[Key], Resource[Any] | None]
+) -> tuple[Finding, ...]:
+    """Findings with file, line and column, sorted and each once. What is gone has no findings."""
     found: set[Finding] = set()
-    for problem in problems:
-        written = resource(problem.key)
-        place = written.place(problem.field) if written is not None else None
-        found.add(
-            Finding(
-                code=problem.code,
-                severity=problem.severity,
-                file=place.file if place else "",
-                line=place.line if place else 0,
-                column=place.column if place else 0,
-                kind=problem.key.kind,
-                namespace=problem.key.namespace,
-                name=problem.key.name,
-                field=problem.field,
-                message=problem.message,
-                remedy=problem.remedy,
-            )
-        )
+    for each in problems:
+        written = resource(each.key)
+        if written is not None:
+            found.add(finding(written, each.field, each.code, each.severity, each.message, each.remedy))
     return tuple(sorted(found))

@@ -5,50 +5,233 @@ Made from Kubernetes Services, the services of an App, and gateways (which can b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import MutableMapping
+from dataclasses import replace
+from typing import Any
 
-from tulle.mesh.view import Origin, Protocol
-from tulle.mesh.workload import Labels
-from tulle.model.resource import Key
+from tulle.kit.derived import Derived, Index
+from tulle.mesh.address import Allocation, Book
+from tulle.mesh.declaration import Declaration, WorkloadId
+from tulle.mesh.listing import SERVICE_KINDS, Entry, Service, ServicePort, gateway_service, hosts, services
+from tulle.mesh.problem import Problem
+from tulle.mesh.view import Protocol
+from tulle.mesh.workload import Labels, WorkloadCells, matches
+from tulle.model.findings import Severity
+from tulle.model.resource import Key, Resource
+
+__all__ = ["Service", "ServiceCells", "ServicePort"]
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePort:
-    number: int
-    protocol: Protocol
-    name: str = ""
-    target: int | str = 0
-    """The workload's port: a number, or the name of a container's port."""
-    field: str = ""
-    """Where it was written: `spec.ports[0]`."""
+class ServiceCells:
+    """The derived values of services."""
 
+    def __init__(
+        self, declaration: Declaration, workloads: WorkloadCells, saved: MutableMapping[str, str]
+    ) -> None:
+        graph = declaration.graph
+        domain = declaration.settings.cluster_domain
+        self._declaration = declaration
+        self._workloads = workloads
+        self._book = Book(saved, "service/", declaration.settings.service_cidr)
+        self._by_host: Index[str, Key, Resource[Any]] = Index(
+            graph, declaration.resources, lambda _, resource: hosts(resource, domain)
+        )
+        self._owners: Index[str, Key, Resource[Any]] = Index(
+            graph,
+            declaration.resources,
+            lambda key, _: (key.namespace,) if (key.group, key.kind) in SERVICE_KINDS else (),
+        )
+        self._entries: Derived[Key, dict[str, Entry]] = Derived(graph, self._list_entries, "service_entries")
+        self._gateways: Derived[str, dict[str, Entry]] = Derived(
+            graph, self._list_gateways, "gateway_services"
+        )
+        self._hosts_in: Derived[str, tuple[str, ...]] = Derived(graph, self._list_hosts, "service_hosts")
+        self._all_hosts: Derived[str, tuple[str, ...]] = Derived(graph, self._list_all, "all_service_hosts")
+        self._entry: Derived[str, Entry | None] = Derived(graph, self._find_entry, "service_entry")
+        self._wanted: Derived[str, str | None] = Derived(graph, self._ask_wanted, "wanted_address")
+        self._allocation: Derived[str, Allocation] = Derived(graph, self._allocate, "service_addresses")
+        self._address: Derived[str, str] = Derived(graph, self._find_address, "service_address")
+        self._selectors: Derived[str, dict[str, Labels]] = Derived(graph, self._list_selectors, "selectors")
+        self._problems: Derived[str, tuple[Problem, ...]] = Derived(
+            graph, self._find_problems, "service_problems"
+        )
+        self.service: Derived[str, Service | None] = Derived(graph, self._make, "service")
+        self.identities: Derived[str, tuple[str, ...]] = Derived(graph, self._find_identities, "identities")
+        self.of_workload: Derived[WorkloadId, tuple[Service, ...]] = Derived(
+            graph, self._find_of_workload, "services_of_workload"
+        )
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One service. Its endpoints are cells of their own (`World.endpoints`)."""
+    def hosts(self) -> tuple[str, ...]:
+        return self._all_hosts("")
 
-    host: str
-    """The full name: reviews.shop.svc.cluster.local"""
-    namespace: str
-    name: str
-    ports: tuple[ServicePort, ...]
-    key: Key
-    field: str = ""
-    addresses: tuple[str, ...] = ()
-    """Virtual addresses; empty for a headless or an ExternalName service."""
-    selector: Labels | None = None
-    """Labels of the workloads behind it, in its namespace; None: endpoints are written (EndpointSlice)."""
-    headless: bool = False
-    external_name: str = ""
-    """The canonical name of an ExternalName service, else ""."""
-    publish_not_ready: bool = False
+    def target(self, at: WorkloadId, host: str, port: int) -> int | None:
+        service = self.service(host)
+        found = service.port(port) if service is not None else None
+        return self.target_of(at, found) if found is not None else None
 
-    @property
-    def origin(self) -> Origin:
-        return Origin(self.key.kind, self.key.namespace, self.key.name, self.field)
+    def target_of(self, at: WorkloadId, port: ServicePort) -> int | None:
+        """The workload's own port behind a service's port; None if it declares no port of that name."""
+        if isinstance(port.target, int):
+            return port.target
+        workload = self._workloads.workload(at)
+        return (
+            workload.port_named(port.target, port.protocol is Protocol.UDP) if workload is not None else None
+        )
 
-    def port(self, number: int) -> ServicePort | None:
-        """The port with this number. TCP and UDP may share a number: the TCP one comes first."""
-        found = [port for port in self.ports if port.number == number]
-        found.sort(key=lambda port: port.protocol is Protocol.UDP)
-        return found[0] if found else None
+    def problems(self) -> tuple[Problem, ...]:
+        found: list[Problem] = []
+        for host in self.hosts():
+            found += self._problems(host)
+        return tuple(found)
+
+    # -- the functions behind the cells ----------------------------------------------------------
+
+    def _list_entries(self, key: Key) -> dict[str, Entry]:
+        resource = self._declaration.resources.get(key)
+        if resource is None:
+            return {}
+        return {
+            entry.service.host: entry
+            for entry in services(resource, self._declaration.settings.cluster_domain)
+        }
+
+    def _list_gateways(self, _: str) -> dict[str, Entry]:
+        domain = self._declaration.settings.cluster_domain
+        drafts = (self._workloads.draft(workload.id) for workload in self._workloads.gateways())
+        entries = (gateway_service(draft, domain) for draft in drafts if draft is not None)
+        return {entry.service.host: entry for entry in entries}
+
+    def _find_entry(self, host: str) -> Entry | None:
+        for resource in self._by_host.get(host):
+            entry = self._entries(resource.key).get(host)
+            if entry is not None:
+                return entry
+        return self._gateways("").get(host)
+
+    def _list_hosts(self, namespace: str) -> tuple[str, ...]:
+        found = {host for resource in self._owners.get(namespace) for host in self._entries(resource.key)}
+        return tuple(sorted(found))
+
+    def _list_all(self, _: str) -> tuple[str, ...]:
+        found = {host for namespace in self._declaration.namespaces() for host in self._hosts_in(namespace)}
+        return tuple(sorted(found | self._gateways("").keys()))
+
+    def _ask_wanted(self, host: str) -> str | None:
+        """The virtual address that somebody wrote, "" if any will do, None if there shall be none."""
+        entry = self._entry(host)
+        if entry is None or entry.service.headless or entry.service.external_name:
+            return None
+        return entry.wanted_address
+
+    def _allocate(self, _: str) -> Allocation:
+        wanted = {host: self._wanted(host) for host in self._all_hosts("")}
+        return self._book.allocate({host: address for host, address in wanted.items() if address is not None})
+
+    def _find_address(self, host: str) -> str:
+        return self._allocation("").addresses.get(host, "")
+
+    def _make(self, host: str) -> Service | None:
+        entry = self._entry(host)
+        if entry is None:
+            return None
+        address = self._address(host) if self._wanted(host) is not None else ""
+        return replace(entry.service, addresses=(address,) if address else ())
+
+    def _find_identities(self, host: str) -> tuple[str, ...]:
+        service = self.service(host)
+        if service is None or service.selector is None:
+            return ()
+        found: set[str] = set()
+        for at in self._workloads.selected((service.namespace, service.selector)):
+            workload = self._workloads.workload(at)
+            if workload is not None and workload.proxy and not workload.gateway:
+                found.add(workload.identity)
+        return tuple(sorted(found))
+
+    def _list_selectors(self, namespace: str) -> dict[str, Labels]:
+        hosts = set(self._hosts_in(namespace))
+        hosts |= {host for host, entry in self._gateways("").items() if entry.service.namespace == namespace}
+        entries = {host: self._entry(host) for host in sorted(hosts)}
+        return {
+            host: entry.service.selector
+            for host, entry in entries.items()
+            if entry is not None and entry.service.selector is not None
+        }
+
+    def _find_of_workload(self, at: WorkloadId) -> tuple[Service, ...]:
+        workload = self._workloads.workload(at)
+        if workload is None:
+            return ()
+        selecting = (
+            self.service(host)
+            for host, selector in self._selectors(at[0]).items()
+            if matches(selector, workload.labels)
+        )
+        return tuple(service for service in selecting if service is not None)
+
+    def _find_problems(self, host: str) -> tuple[Problem, ...]:
+        entry, service = self._entry(host), self.service(host)
+        if entry is None or service is None:
+            return ()
+        problems: list[Problem] = []
+
+        def add(field: str, code: str, severity: Severity, message: str, remedy: str) -> None:
+            problems.append(Problem(service.key, f"{service.field}{field}", code, severity, message, remedy))
+
+        for resource in self._by_host.get(host):
+            other = self._entries(resource.key).get(host)
+            if other is not None and other.service.key != service.key:
+                problems.append(
+                    Problem(
+                        other.service.key,
+                        other.service.field,
+                        "duplicate-service",
+                        Severity.ERROR,
+                        f"{host} is declared by {service.key} already",
+                        "Rename one of them, or put one into another namespace.",
+                    )
+                )
+        allocation = self._allocation("")
+        if host in allocation.exhausted:
+            add(
+                "",
+                "no-address-left",
+                Severity.ERROR,
+                f"{host} has no virtual address: {self._book.cidr} is full",
+                "Delete services, or give the mesh a larger service network.",
+            )
+        if host in allocation.refused:
+            add(
+                entry.wanted_field,
+                "address-not-honoured",
+                Severity.WARNING,
+                f"{allocation.refused[host]}; {self._address(host) or 'none'} is used instead",
+                "Remove it, or write a free address of the service network.",
+            )
+        if service.selector is not None:
+            selected = self._workloads.selected((service.namespace, service.selector))
+            if not selected and entry.selector_field:
+                add(
+                    entry.selector_field,
+                    "selects-nothing",
+                    Severity.WARNING,
+                    f"no workload of namespace {service.namespace} has these labels",
+                    "Compare the selector with the labels of the pod template.",
+                )
+            for port in service.ports:
+                if (
+                    selected
+                    and isinstance(port.target, str)
+                    and not any(self.target_of(at, port) for at in selected)
+                ):
+                    problems.append(
+                        Problem(
+                            service.key,
+                            f"{port.field}.targetPort",
+                            "unknown-target-port",
+                            Severity.WARNING,
+                            f"no workload behind {service.name} declares a port called {port.target}",
+                            "Name the container's port so, or write its number.",
+                        )
+                    )
+        return tuple(problems)

@@ -14,13 +14,14 @@ from typing import Any
 
 from tulle.kit.derived import Graph, Table
 from tulle.mesh.assignment import AssignmentCells
+from tulle.mesh.declaration import Declaration, Settings, WorkloadId
+from tulle.mesh.directory import DirectoryCells
 from tulle.mesh.endpoint import EndpointCells, EndpointQuery
-from tulle.mesh.declaration import Declaration, Settings
 from tulle.mesh.name import qualify
 from tulle.mesh.problem import Problem, locate
 from tulle.mesh.service import Service, ServiceCells
 from tulle.mesh.view import EndpointSet
-from tulle.mesh.workload import Labels, Workload, WorkloadCells, WorkloadId
+from tulle.mesh.workload import Labels, Workload, WorkloadCells
 from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
 from tulle.model.findings import Finding
 from tulle.model.meshconfig import MeshConfigSpec
@@ -41,7 +42,8 @@ class World:
         self._workloads = WorkloadCells(self.declaration, book)
         self._services = ServiceCells(self.declaration, self._workloads, book)
         self._endpoints = EndpointCells(self.declaration, self._workloads, self._services)
-        self._assignments = AssignmentCells(self.declaration, self._workloads, self._services, self._endpoints)
+        self._assignments = AssignmentCells(self.declaration, self._workloads)
+        self._directory = DirectoryCells(self.declaration, self._workloads, self._services, self._endpoints)
 
     # -- resources -------------------------------------------------------------------------------
 
@@ -141,7 +143,7 @@ class World:
 
     def names(self) -> NameTable:
         """What agents answer to DNS questions about names of the mesh."""
-        return self._assignments.names()
+        return self._directory.names()
 
     def host_of(self, at: WorkloadId) -> str | None:
         """The host that a workload is placed on."""
@@ -159,7 +161,6 @@ class World:
         found = {
             *self._workloads.problems(),
             *self._services.problems(),
-            *self._endpoints.problems(),
             *self._assignments.problems(),
         }
         return tuple(sorted(found))

@@ -1,0 +1,90 @@
+"""A workload as one resource declares it, before the mesh gives it an address and an identity.
+
+Made by `expansion.py` and `ingress.py`; read by `workload.py` and, for what its containers run, by
+`assignment.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tulle.model.agentapi import RestartPolicy
+from tulle.model.app import AppVersion
+from tulle.model.kubernetes import PodSpec
+from tulle.model.resource import Key
+
+Labels = tuple[tuple[str, str], ...]
+"""Sorted pairs: labels of a workload, or a selector."""
+
+INJECT = "sidecar.istio.io/inject"
+
+
+def sorted_labels(labels: Mapping[str, str]) -> Labels:
+    return tuple(sorted(labels.items()))
+
+
+def matches(selector: Labels, labels: Labels) -> bool:
+    """Whether all pairs of a selector are among the labels. An empty selector matches everything."""
+    return set(selector) <= set(labels)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPort:
+    """A port that a container declares."""
+
+    number: int
+    name: str = ""
+    udp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPort:
+    """A port that people configured on a gateway; the protocol as written (HTTP, HTTPS, TLS, TCP, ...)."""
+
+    number: int
+    name: str
+    protocol: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One workload of a resource."""
+
+    namespace: str
+    name: str
+    key: Key
+    field: str
+    """Where the resource declares it."""
+    labels: Labels
+    service_account: str
+    runs: PodSpec | AppVersion | None
+    """What its containers run; None: a gateway's own proxy."""
+    runs_field: str = ""
+    """Where that is written: `spec.template.spec`."""
+    annotations: Labels = ()
+    ports: tuple[WorkloadPort, ...] = ()
+    gateway_ports: tuple[GatewayPort, ...] = ()
+    locality: str = ""
+    """As an App writes it; labels say it otherwise."""
+    hostname: str = ""
+    subdomain: str = ""
+    restart: RestartPolicy = RestartPolicy.ALWAYS
+    inject: bool = True
+    """False: the workload itself asks for no proxy."""
+    external: bool = False
+    """Its process is started by somebody else (`tulle run`), inside the namespaces that the agent makes."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return (self.namespace, self.name)
+
+    @property
+    def gateway(self) -> bool:
+        return self.runs is None
+
+
+def wants_proxy(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
+    """What the pod says about its sidecar (Istio, "Controlling the injection policy"); the label wins."""
+    return labels.get(INJECT, annotations.get(INJECT, "true")).lower() != "false"

@@ -1,0 +1,173 @@
+"""Endpoints: which addresses stand behind a service's port now.
+
+One derived cell for each EDS name, so that one readiness that flips touches its own cells and nothing
+else: no route, no cluster, no other service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tulle.kit.derived import Derived, Index
+from tulle.mesh.declaration import Declaration, WorkloadId
+from tulle.mesh.service import Service, ServiceCells, ServicePort
+from tulle.mesh.view import Endpoint, EndpointSet, Origin
+from tulle.mesh.workload import Labels, WorkloadCells
+from tulle.model import kubernetes
+from tulle.model.agentapi import Phase
+from tulle.model.resource import Key, Resource
+
+_SERVICE_NAME = "kubernetes.io/service-name"
+_GONE = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPING})
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointQuery:
+    """What an EDS name stands for: a port of a service, or the part of it that a subset selects."""
+
+    host: str
+    port: int
+    subset: str = ""
+    labels: Labels = ()
+    """The subset's labels, sorted; they narrow the service's selector."""
+
+    @property
+    def name(self) -> str:
+        """The EDS name, which is the cluster's: `outbound|9080|v1|reviews.shop.svc.cluster.local`."""
+        return f"outbound|{self.port}|{self.subset}|{self.host}"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """What of a workload's instance concerns its endpoints: no restart count, no message, no certificate."""
+
+    there: bool = False
+    """It runs, or is about to."""
+    ready: bool = False
+    lapsed: bool = False
+    """Its host has been silent for longer than its lease: last choice, but not gone (decision 19)."""
+
+
+class EndpointCells:
+    """The derived values of endpoints."""
+
+    def __init__(self, declaration: Declaration, workloads: WorkloadCells, services: ServiceCells) -> None:
+        graph = declaration.graph
+        self._declaration = declaration
+        self._workloads = workloads
+        self._services = services
+        self._written: Index[tuple[str, str], Key, Resource[Any]] = Index(
+            graph, declaration.resources, lambda _, resource: _written_for(resource)
+        )
+        self.presence: Derived[WorkloadId, Presence] = Derived(graph, self._find_presence, "presence")
+        self.endpoints: Derived[EndpointQuery, EndpointSet] = Derived(graph, self._make, "endpoints")
+
+    def at_port(self, service: Service, port: ServicePort, labels: Labels = ()) -> tuple[Endpoint, ...]:
+        """The endpoints of one port, sorted by address and port. The reader depends on each of them."""
+        found = self._of_workloads(service, port, labels) if service.selector is not None else ()
+        written = self._of_slices(service, port) if service.selector is None and not labels else ()
+        endpoints = sorted({*found, *written}, key=lambda each: (each.address, each.port))
+        # Envoy asks that priorities begin at 0 without a gap (config.endpoint.v3.LocalityLbEndpoints).
+        if endpoints and all(endpoint.priority for endpoint in endpoints):
+            return tuple(replace(endpoint, priority=0) for endpoint in endpoints)
+        return tuple(endpoints)
+
+    def published(self, service: Service) -> tuple[WorkloadId, ...]:
+        """The workloads behind a service that DNS may name: ready, or published although they are not."""
+        if service.selector is None:
+            return ()
+        ids = self._workloads.selected((service.namespace, service.selector))
+        return tuple(at for at in ids if self.is_published(service, at))
+
+    def is_published(self, service: Service, at: WorkloadId) -> bool:
+        """Whether a workload behind this service may be called and named now."""
+        presence = self.presence(at)
+        return presence.ready or (service.publish_not_ready and presence.there)
+
+    def written_addresses(self, service: Service) -> tuple[str, ...]:
+        """The ready addresses of EndpointSlices and Endpoints, whatever the port."""
+        if service.selector is not None:
+            return ()
+        found = {address for address, _, _ in self._slices(service)}
+        return tuple(sorted(found))
+
+    # -- the functions behind the cells ----------------------------------------------------------
+
+    def _find_presence(self, at: WorkloadId) -> Presence:
+        instance = self._declaration.instances.get(at)
+        if instance is None:
+            return Presence()
+        return Presence(instance.phase not in _GONE, instance.ready, instance.lease_lapsed)
+
+    def _make(self, query: EndpointQuery) -> EndpointSet:
+        service = self._services.service(query.host)
+        port = service.port(query.port) if service is not None else None
+        if service is None or port is None:
+            return EndpointSet(query.name, (), Origin("Service", "", query.host))
+        endpoints = self.at_port(service, port, query.labels)
+        return EndpointSet(query.name, endpoints, replace(service.origin, field=port.field))
+
+    def _of_workloads(self, service: Service, port: ServicePort, labels: Labels) -> Iterator[Endpoint]:
+        selector = tuple(sorted({*(service.selector or ()), *labels}))
+        for at in self._workloads.selected((service.namespace, selector)):
+            if not self.is_published(service, at):
+                continue
+            workload = self._workloads.workload(at)
+            target = self._services.target_of(at, port)
+            if workload is None or target is None:
+                continue
+            for address in workload.addresses:
+                yield Endpoint(
+                    address=address,
+                    port=target,
+                    mtls=workload.proxy and not workload.gateway,
+                    locality=workload.locality,
+                    priority=1 if self.presence(at).lapsed else 0,
+                    workload=f"{workload.namespace}/{workload.name}",
+                )
+
+    def _of_slices(self, service: Service, port: ServicePort) -> Iterator[Endpoint]:
+        for address, zone, ports in self._slices(service):
+            for name, number in ports:
+                if name == port.name:
+                    yield Endpoint(address, number, mtls=False, locality=("", zone, ""))
+
+    def _slices(self, service: Service) -> Iterator[tuple[str, str, tuple[tuple[str, int], ...]]]:
+        """(address, zone, ((port name, port), ...)) of everything written for a service and ready."""
+        for resource in self._written.get((service.namespace, service.name)):
+            match resource.spec:
+                case kubernetes.EndpointSliceSpec() as spec:
+                    ports = _numbered(spec.ports)
+                    for endpoint in spec.endpoints:
+                        ready = endpoint.conditions.ready is not False
+                        if spec.address_type == "IPv4" and (ready or service.publish_not_ready):
+                            for address in endpoint.addresses:
+                                yield (address, endpoint.zone or "", ports)
+                case kubernetes.EndpointsSpec() as spec:
+                    for subset in spec.subsets:
+                        ports = _numbered(subset.ports)
+                        addresses = [*subset.addresses]
+                        if service.publish_not_ready:
+                            addresses += subset.not_ready_addresses
+                        for address in addresses:
+                            yield (address.ip, "", ports)
+                case _:
+                    pass
+
+
+def _numbered(ports: Sequence[kubernetes.EndpointPort]) -> tuple[tuple[str, int], ...]:
+    return tuple((port.name, port.port) for port in ports if port.port is not None)
+
+
+def _written_for(resource: Resource[Any]) -> tuple[tuple[str, str], ...]:
+    """The service (namespace, name) that an EndpointSlice or Endpoints is written for."""
+    match (resource.key.group, resource.key.kind):
+        case ("discovery.k8s.io", "EndpointSlice"):
+            name = resource.metadata.labels.get(_SERVICE_NAME)
+            return ((resource.namespace, name),) if name else ()
+        case ("", "Endpoints"):
+            return ((resource.namespace, resource.name),)
+        case _:
+            return ()
