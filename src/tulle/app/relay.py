@@ -154,6 +154,17 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def prepare(directory: Path) -> Path:
+    """Write what the relay's Envoy needs to start, and keep what is open already. Returns its bootstrap."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, content in (("cds", clusters({})), ("lds", listeners({}))):
+        if not (directory / f"{name}.json").exists():
+            _replace(directory / f"{name}.json", content)
+    path = directory / "bootstrap.json"
+    _replace(path, bootstrap(directory))
+    return path
+
+
 class Relay:
     """Keeps the relay's files in step with the gateways. The process itself is the supervisor's."""
 
@@ -161,27 +172,24 @@ class Relay:
         self._directory = directory
         self._kept = directory / "ports.json"
         self._published: dict[Target, int] = {}
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(directory / "bootstrap.json", bootstrap(directory))
-        self._write({})
-
-    @property
-    def bootstrap_path(self) -> Path:
-        return self._directory / "bootstrap.json"
+        self._written = False
 
     def publish(self, targets: Iterable[Target]) -> dict[Target, int]:
         """Open a loopback port for each target and close the others. Returns what is open."""
         wanted = set(targets)
-        if wanted != set(self._published):
-            try:
-                kept = json.loads(self._kept.read_text())
-            except (OSError, ValueError):
-                kept = {}  # a port that is chosen anew is an inconvenience, not a fault
-            kept |= {target.key: port for target, port in self._published.items()}
+        if wanted != set(self._published) or not self._written:
+            kept = self._read_kept() | {target.key: port for target, port in self._published.items()}
             self._published = choose_ports(wanted, kept)
             self._write(self._published)
             _replace(self._kept, kept | {target.key: port for target, port in self._published.items()})
+            self._written = True
         return dict(self._published)
+
+    def _read_kept(self) -> dict[str, int]:
+        try:
+            return json.loads(self._kept.read_text())
+        except (OSError, ValueError):
+            return {}  # a port that is chosen anew is an inconvenience, not a fault
 
     def _write(self, local_ports: Mapping[Target, int]) -> None:
         # Clusters first: a listener must not name one that is not there.

@@ -30,14 +30,17 @@ class ControlPlaneOptions:
     """Where agents connect (mTLS): `unix:/path` or `host:port`. Empty: the run folder's Unix socket."""
     join_listen: tuple[str, ...] = ()
     """Where agents join (HTTPS without client certificate), likewise."""
-    subnet: str = "10.79.0.0/16"
-    """Addresses of the mesh: the lower half for workloads, the upper half virtual."""
+    workload_subnet: str = "10.212.0.0/16"
+    service_subnet: str = "10.213.0.0/16"
+    """Virtual addresses."""
     host: str = "local"
     """The host that workloads are placed on."""
     trust_domain: str = "cluster.local"
     join_token_file: Path | None = None
     """Write a join token for `host` here (0600) at start; its folder must exist."""
     images: Path | None = None
+    relay_directory: Path | None = None
+    """Files of the relay that opens loopback ports for gateways (`app/relay.py`); None: there is none."""
     run_directory: Path | None = None
     """Sockets; None: derived from `home`."""
 
@@ -53,7 +56,8 @@ class AgentOptions:
     join: str = ""
     """Likewise, for joining."""
     join_token_file: Path | None = None
-    """Read on the first start; `-` is standard input."""
-    subnet: str = "10.79.0.0/16"
+    """Read on the first start, waited for where it is a file; `-` is standard input."""
+    workload_subnet: str = "10.212.0.0/16"
+    service_subnet: str = "10.213.0.0/16"
     trust_domain: str = "cluster.local"
     run_directory: Path | None = None

@@ -59,9 +59,9 @@ def up(
         watch=watch,
         timeout_seconds=seconds(timeout),
     )
-    from tulle.app import local
+    from tulle.cli import up as flow
 
-    return local.up(options)
+    return flow.up(options)
 
 
 def down() -> int:
@@ -71,6 +71,6 @@ def down() -> int:
 
       tulle down
     """
-    from tulle.app import local
+    from tulle.cli import up as flow
 
-    return local.down(home())
+    return flow.down()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tulle.api.contract import BODY_LIMIT, Document
+from tulle.api.contract import BODY_LIMIT, Change, Document, Target
 from tulle.cli.failure import Failure, usage
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -44,6 +44,11 @@ def files(path: Path) -> list[Path]:
     if not found:
         raise Failure(f"the folder {path} has no .yaml, .yml or .json file", remedy="name the files themselves")
     return found
+
+
+def target(change: Change) -> Target:
+    """The object that a change was about."""
+    return Target(group=change.group, kind=change.kind, namespace=change.namespace, name=change.name)
 
 
 def _hidden(path: Path) -> bool:

@@ -1,0 +1,197 @@
+"""The local supervisor: what `tulle up` leaves running. It makes the hub and keeps the daemons running.
+
+    host's network          hub's network namespace         one namespace per workload
+    ──────────────          ───────────────────────         ──────────────────────────
+    supervisor              agent ───DNS, xDS, SDS─────────> Envoy, the program itself
+    control plane <──mTLS──   │                                │
+    resolver      <──DNS──────┘                                │
+    relay (127.0.0.1) ──Unix socket──> gateways ───────────────┘
+
+Run as `python -m tulle.app.supervisor --home HOME [--until-eof]`. It ends on SIGTERM, or with `--until-eof`
+when its standard input ends (the foreground `tulle up` has gone, however it went), and then takes everything
+down. If it is itself killed, workloads and proxies go on serving, and the next `up` or `down` cleans up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncGenerator, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tulle.agent import cleanup, namespace, uplink
+from tulle.agent.envoy import binary
+from tulle.agent.layout import Layout, LayoutError, layout
+from tulle.agent.network import Network, NetworkError, choose_subnets
+from tulle.app import relay
+from tulle.app.daemon import Daemon, keep_running
+from tulle.kit import durable
+
+_log = structlog.get_logger("tulle.supervisor")
+
+HOST = "local"
+FAILURE = "failure"
+"""File in the home that tells the `up` that started us why it did not work."""
+_SUBNET_LOCK = Path("/run/tulle/subnet.lock")
+
+
+class Supervisor:
+    """One mesh on this machine."""
+
+    def __init__(self, paths: Layout, images: Path | None) -> None:
+        self._layout = paths
+        self._images = images
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Bring the mesh's own processes up and keep them until `stop`; then leave nothing behind.
+
+        Raises NetworkError when the mesh cannot have its network.
+        """
+        try:
+            await cleanup.clean(self._layout)
+            _forget(self._layout)
+            network = await self._make_network()
+            await self._keep(network, stop)
+        finally:
+            await cleanup.clean(self._layout)
+
+    async def _make_network(self) -> Network:
+        async with _exclusively(_SUBNET_LOCK):
+            network = choose_subnets(await uplink.host_routes())
+            await namespace.create_hub(self._layout.hub, network)
+            await uplink.connect(
+                network, self._layout.host_interface, self._layout.host_table, self._layout.hub
+            )
+        return network
+
+    async def _keep(self, network: Network, stop: asyncio.Event) -> None:
+        work: list[Coroutine[Any, Any, object]] = [keep_running(each) for each in self._daemons(network)]
+        tasks = [asyncio.create_task(each) for each in (*work, stop.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _daemons(self, network: Network) -> list[Daemon]:
+        paths = self._layout
+        relay_directory = paths.run / "relay"
+        common = ["--host", HOST, "--join-token-file", str(paths.home / "join-token")]
+        common += ["--workload-subnet", str(network.workloads), "--service-subnet", str(network.services)]
+        tulle = [sys.executable, "-m", "tulle.cli.main"]
+        images = ["--images", str(self._images)] if self._images else []
+        commands = {
+            "controlplane": [*tulle, "controlplane", *common, "--relay", str(relay_directory), *images],
+            "agent": ["nsenter", f"--net={paths.hub}", "--", *tulle, "agent", *common],
+            "resolver": [
+                sys.executable,
+                "-m",
+                "tulle.agent.resolver",
+                "--socket",
+                str(paths.resolver_socket),
+            ],
+            "relay": [
+                *("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
+                *(str(binary()), "-c", str(relay.prepare(relay_directory)), "--disable-hot-restart"),
+                *("--concurrency", "1", "--log-level", "warning"),
+            ],
+        }
+        environment = {"TULLE_HOME": str(paths.home)}
+        return [
+            Daemon(name, command, paths.logs / f"{name}.log", environment)
+            for name, command in commands.items()
+        ]
+
+
+def _forget(paths: Layout) -> None:
+    """A new mesh starts from the files that it is given, not from what an earlier one was told."""
+    for directory in ("controlplane", "agent"):
+        shutil.rmtree(paths.home / directory, ignore_errors=True)
+    for path in (paths.home, paths.run, paths.logs):
+        durable.private_folder(path)
+
+
+@contextlib.asynccontextmanager
+async def _exclusively(lock: Path) -> AsyncGenerator[None]:
+    """Two meshes that start together must not choose the same subnet."""
+    lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with lock.open("a") as file:
+        await asyncio.to_thread(fcntl.flock, file, fcntl.LOCK_EX)
+        yield
+
+
+def claim(home: Path) -> int | None:
+    """Become the only supervisor of a home: a descriptor to keep open, or None if there is one already."""
+    durable.private_folder(home)
+    descriptor = os.open(home / "supervisor", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor
+
+
+def running(home: Path) -> int | None:
+    """The process id of the supervisor of a home, or None.
+
+    The lock says whether it lives, so that a number that was left behind is never taken for a process.
+    """
+    try:
+        with (home / "supervisor").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = file.read().strip()
+                return int(text) if text.isdigit() else None
+    except OSError:
+        pass
+    return None
+
+
+async def _main(home: Path, until_eof: bool, images: Path | None) -> int:
+    (home / FAILURE).unlink(missing_ok=True)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if until_eof:
+        loop.add_reader(sys.stdin, lambda: os.read(0, 4096) or (loop.remove_reader(0), stop.set()))
+    try:
+        await Supervisor(layout(home, os.geteuid(), os.environ), images).run(stop)
+    except (NetworkError, LayoutError, OSError) as error:
+        _log.error("the mesh could not be started", error=str(error))
+        (home / FAILURE).write_text(f"{error}\n")
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Entry point of the process."""
+    parser = argparse.ArgumentParser(prog="tulle supervisor")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--until-eof", action="store_true")
+    parser.add_argument("--images", type=Path)
+    options = parser.parse_args()
+    if claim(options.home) is None:
+        print("another supervisor runs this mesh", file=sys.stderr)
+        return 1
+    return asyncio.run(_main(options.home, options.until_eof, options.images))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

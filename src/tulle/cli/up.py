@@ -1,0 +1,149 @@
+"""What a person sees of `tulle up` and `tulle down`: progress, the first overview, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import watchfiles
+
+from tulle.api.contract import Document
+from tulle.app import local, supervisor
+from tulle.app.local import LocalError, LocalMesh
+from tulle.app.settings import UpOptions
+from tulle.cli import offline, output, sources
+from tulle.cli.client import MeshClient, Refusal
+from tulle.cli.failure import Failure
+from tulle.cli.place import layout
+from tulle.cli.progress import Outcome, follow_until_ready, line
+from tulle.cli.status import overview
+
+
+def up(options: UpOptions, then: Callable[[MeshClient], int] | None = None) -> int:
+    """Run what the files describe. Returns the exit status; raises Failure.
+
+    `then` is called when everything is ready, in place of staying in the foreground.
+    """
+    documents = sources.read([str(path) for path in options.paths]) if options.paths else ()
+    offline.check(documents)
+    paths = layout()
+    client = MeshClient(paths.api_socket)
+    with _explained():
+        if supervisor.running(options.home) is not None:
+            return _apply_to_running(options, client, documents)
+        local.preflight()
+        mesh = LocalMesh(paths, options)
+        try:
+            with line("starting the control plane"):
+                mesh.wait_for(client.is_ready, options.timeout_seconds)
+            if documents:
+                _apply(client, documents)
+            outcome = follow_until_ready(client, options.timeout_seconds, alive=mesh.alive)
+            _tell(outcome)
+            if options.detach:
+                return 0 if outcome.ready else 1
+            status = _stay(options, client, mesh) if then is None else then(client)
+        except BaseException:
+            _end(mesh)
+            raise
+        _end(mesh)
+        return status
+
+
+def down() -> int:
+    """End the mesh of this home, and clean up what a crashed one left. Raises Failure."""
+    paths = layout()
+    with _explained():
+        local.add_administration_to_path()
+        if supervisor.running(paths.home) is not None:
+            with line("ending the mesh"):
+                local.stop(paths)
+            output.note("the mesh is down")
+        elif local.leftovers(paths):
+            local.need_root()
+            with line("cleaning up what an earlier mesh left behind"):
+                local.clean(paths)
+            output.note("nothing of the mesh is left")
+        else:
+            output.note("no mesh is running here")
+    return 0
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except LocalError as error:
+        raise Failure(str(error), where=str(error.where or ""), remedy=error.remedy) from error
+
+
+def _end(mesh: LocalMesh) -> None:
+    if mesh.alive():
+        with line("ending the mesh"):
+            mesh.end()
+
+
+def _apply(client: MeshClient, documents: tuple[Document, ...]) -> None:
+    answer = client.apply(documents)
+    output.findings(answer.findings, {each.file: each.text for each in documents})
+
+
+def _apply_to_running(options: UpOptions, client: MeshClient, documents: tuple[Document, ...]) -> int:
+    output.note("this mesh is running: the files are applied to it")
+    _apply(client, documents)
+    outcome = follow_until_ready(client, options.timeout_seconds)
+    _tell(outcome)
+    return 0 if outcome.ready else 1
+
+
+def _tell(outcome: Outcome) -> None:
+    if outcome.status is not None:
+        overview(outcome.status)
+    for reason in outcome.reasons:
+        output.complain(Failure(reason))
+
+
+def _stay(options: UpOptions, client: MeshClient, mesh: LocalMesh) -> int:
+    """In the foreground until Ctrl-C, or until the mesh ends by itself."""
+    output.note("the mesh runs until Ctrl-C")
+    stop = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    if options.watch:
+        threading.Thread(target=_follow_files, args=(options, client, stop), daemon=True).start()
+    try:
+        while mesh.alive() and not stop.wait(0.2):
+            pass
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        stop.set()
+        signal.signal(signal.SIGTERM, previous)
+    if not mesh.alive():
+        raise mesh.failure()
+    return 0
+
+
+def _follow_files(options: UpOptions, client: MeshClient, stop: threading.Event) -> None:
+    """Apply the files again whenever they change. What has gone from them is deleted."""
+    known = sources.read([str(path) for path in options.paths])
+    for _ in watchfiles.watch(*options.paths, stop_event=stop, raise_interrupt=False):
+        try:
+            documents = sources.read([str(path) for path in options.paths])
+            if documents != known:
+                _replace(client, known, documents)
+                known = documents
+                output.note("applied the changed files")
+        except Refusal as refusal:
+            output.complain(refusal)
+            output.findings(refusal.findings, refusal.sources)
+        except Failure as failure:
+            output.complain(failure)
+
+
+def _replace(client: MeshClient, before: tuple[Document, ...], after: tuple[Document, ...]) -> None:
+    named = {sources.target(each) for each in client.apply(after).results}
+    gone = {sources.target(each) for each in client.delete(before, dry_run=True).results} - named
+    if gone:
+        client.delete(targets=tuple(gone))
