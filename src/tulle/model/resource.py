@@ -70,6 +70,13 @@ class Metadata(Model):
 _LAST_STEP = re.compile(r"(\[[^\]]*\]|\.?[^.\[\]]+)$")
 
 
+def nearest(places: Mapping[str, Place], path: str) -> Place:
+    """The place of a field, or else of the nearest written field around it."""
+    while path and path not in places:
+        path = _LAST_STEP.sub("", path)
+    return places.get(path) or Place("", 0, 0)
+
+
 @dataclass(frozen=True)
 class Resource(Generic[S]):
     """One document. For a kind without `spec` (ConfigMap, Secret, ...) `spec` is its typed rest."""
@@ -85,9 +92,7 @@ class Resource(Generic[S]):
 
     def place(self, path: str = "") -> Place:
         """Where a field is written, or else the nearest written field around it."""
-        while path and path not in self.places:
-            path = _LAST_STEP.sub("", path)
-        return self.places.get(path) or Place("", 0, 0)
+        return nearest(self.places, path)
 
     @property
     def namespace(self) -> str:

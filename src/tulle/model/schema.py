@@ -91,12 +91,11 @@ Bool = Annotated[bool, Strict()]
 Number = Annotated[float, Strict()]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 
-DnsLabel = Annotated[
-    str, AfterValidator(_matching(_LABEL, "invalid-name", "a DNS label (RFC 1123)", _NAME_REMEDY, 63))
-]
-DnsName = Annotated[
-    str, AfterValidator(_matching(_SUBDOMAIN, "invalid-name", "a DNS name (RFC 1123)", _NAME_REMEDY))
-]
+check_dns_label = _matching(_LABEL, "invalid-name", "a DNS label (RFC 1123)", _NAME_REMEDY, 63)
+check_dns_name = _matching(_SUBDOMAIN, "invalid-name", "a DNS name (RFC 1123)", _NAME_REMEDY)
+check_segment = _matching(r"[^/%\s]+", "invalid-name", "a name", "Leave out “/”, “%” and spaces.")
+DnsLabel = Annotated[str, AfterValidator(check_dns_label)]
+DnsName = Annotated[str, AfterValidator(check_dns_name)]
 PortName = Annotated[
     str,
     AfterValidator(
@@ -142,10 +141,14 @@ EnvironmentName = Annotated[
 ]
 
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # it would write to standard error on its own
+
+
 def check_regex(value: str, *, field: str = "") -> str:
     """The value, or a problem if Envoy would refuse it as a regular expression."""
     try:
-        re2.compile(value)
+        re2.compile(value, _QUIET)
     except re2.error as error:
         raise problem(
             "invalid-regex",

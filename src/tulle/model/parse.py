@@ -1,0 +1,298 @@
+"""YAML text to resources and findings: the only place that knows YAML.
+
+PyYAML composes nodes (C loader), whose marks give the place of every field; values are made from them here,
+with YAML 1.1's rules as Kubernetes' own reader has them, which means: no sexagesimal numbers and no dates.
+Read by `source/`, by the API and by the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from tulle.model.admit import admit, distinct
+from tulle.model.document import Document, step
+from tulle.model.findings import Finding, Severity
+from tulle.model.resource import Place, Resource
+from tulle.model.schema import WrittenFloat
+
+MAXIMUM_BYTES = 16 * 1024 * 1024
+"""Of one file."""
+MAXIMUM_DOCUMENTS = 10_000
+"""In one file, the items of a List counted singly."""
+MAXIMUM_DEPTH = 64
+"""Of nesting. Published schemas need less than 20."""
+MAXIMUM_NODES = 2_000_000
+"""In one file, aliases written out: a few lines of aliases of aliases can stand for billions of values."""
+
+
+def parse(text: str, file: str, namespace: str = "default") -> tuple[list[Resource[Any]], list[Finding]]:
+    """The resources of a file's text, and what is wrong with it.
+
+    A document with an error gives findings and no resource; the others are not concerned. `namespace` is
+    for documents that name none.
+    """
+    documents, findings = read(text, file)
+    resources: list[Resource[Any]] = []
+    for document in documents:
+        resource, found = admit(document, namespace)
+        findings += found
+        if resource is not None:
+            resources.append(resource)
+    resources, doubles = distinct(resources)
+    return resources, sorted(findings + doubles)
+
+
+def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
+    """The documents of a text, empty ones left out, the items of a List taken singly."""
+    reader = _Reader(file)
+    if len(text) > MAXIMUM_BYTES:
+        return [], [
+            reader.finding(1, 1, "too-large", f"more than {MAXIMUM_BYTES} characters", "Split the file.")
+        ]
+    documents: list[Document] = []
+    try:
+        for node in _compose(text):
+            for document in reader.documents(node):
+                documents.append(document)
+                if len(documents) > MAXIMUM_DOCUMENTS:
+                    raise _Refused(
+                        node,
+                        "too-large",
+                        f"there are more than {MAXIMUM_DOCUMENTS} documents",
+                        "Split the file.",
+                    )
+    except _Refused as refused:
+        mark = refused.node.start_mark
+        reader.findings.append(
+            reader.finding(mark.line + 1, mark.column + 1, refused.code, str(refused), refused.remedy)
+        )
+    except yaml.MarkedYAMLError as error:
+        reader.findings.append(_syntax(error, text, reader))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        reader.findings.append(
+            reader.finding(line, column, "invalid-yaml", f"{error.reason}", "Remove the character.")
+        )
+    return documents, reader.findings
+
+
+def _compose(text: str) -> Iterator[Node]:
+    loader = yaml.CSafeLoader(_spaces_for_tabs(text))
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None:
+                yield node
+    finally:
+        loader.dispose()
+
+
+def _spaces_for_tabs(text: str) -> str:
+    """JSON may be indented with tabs, YAML may not; a JSON string holds no bare tab, so columns stay."""
+    if "\t" in text and text.lstrip()[:1] in ("{", "["):
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return text.replace("\t", " ")
+    return text
+
+
+class _Refused(Exception):  # noqa: N818  it ends the reading of one file and is not an error of ours
+    def __init__(self, node: Node, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.node = node
+        self.code = code
+        self.remedy = remedy
+
+
+_TAG = "tag:yaml.org,2002:"
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
+_OTHER_BASE = re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o?[0-7_]+|b[01_]+)")
+_FRACTION = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)([eE][-+]?[0-9]+)?")
+
+
+def _scalar(node: ScalarNode) -> Any:
+    """A scalar's value. What is neither null, truth value nor number is text."""
+    text = node.value
+    match node.tag.removeprefix(_TAG):
+        case "null":
+            return None
+        case "bool":
+            return text.lower() in ("yes", "true", "on")
+        case "int" if _DECIMAL.fullmatch(text):
+            return int(text.replace("_", ""))
+        case "int" if _OTHER_BASE.fullmatch(text):
+            digits = text.replace("_", "")
+            octal = re.sub(r"^([-+]?)0([0-7]+)$", r"\g<1>0o\2", digits)
+            return int(octal, 0)
+        case "float" | "str" if node.style is None and _FRACTION.fullmatch(text):
+            return WrittenFloat(text.replace("_", ""))
+        case "float" if ":" not in text:
+            return text
+        case "str" | "int" | "float" | "timestamp" | "value" | "binary":
+            return text
+        case _:
+            raise _Refused(node, "invalid-yaml", f"the tag {node.tag} is not known", "Remove the tag.")
+
+
+class _Reader:
+    """Reads the nodes of one file, with one bound for all of it."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.findings: list[Finding] = []
+        self._nodes = 0
+
+    def finding(
+        self, line: int, column: int, code: str, message: str, remedy: str, field: str = ""
+    ) -> Finding:
+        return Finding(self.file, line, column, code, Severity.ERROR, message, remedy, field=field)
+
+    def documents(self, node: Node) -> Iterator[Document]:
+        """The document, or the items of a List; nothing for an empty one."""
+        if isinstance(node, ScalarNode) and node.tag == f"{_TAG}null":
+            return
+        if not isinstance(node, MappingNode):
+            raise _Refused(
+                node,
+                "wrong-type",
+                "a document is a mapping",
+                "Begin it with apiVersion: and kind:; separate documents by a line with ---.",
+            )
+        items = _items(node)
+        if items is not None:
+            for item in items:
+                yield from self.documents(item)
+            return
+        places: dict[str, Place] = {}
+        broken = len(self.findings)
+        places[""] = self._place(node)
+        value = self._value(node, "", places, ())
+        if len(self.findings) == broken:
+            yield Document(value, places)
+
+    def _place(self, node: Node) -> Place:
+        return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def _value(self, node: Node, path: str, places: dict[str, Place], around: tuple[Node, ...]) -> Any:
+        self._nodes += 1
+        if self._nodes > MAXIMUM_NODES:
+            raise _Refused(
+                node, "too-large", f"it stands for more than {MAXIMUM_NODES} values", "Use fewer aliases."
+            )
+        if isinstance(node, ScalarNode):
+            return _scalar(node)
+        if len(around) >= MAXIMUM_DEPTH:
+            raise _Refused(
+                node, "too-large", f"it is nested more than {MAXIMUM_DEPTH} deep", "Make it flatter."
+            )
+        if any(each is node for each in around):
+            raise _Refused(node, "invalid-yaml", "an anchor contains itself", "Write it without an alias.")
+        around = (*around, node)
+        if isinstance(node, SequenceNode):
+            return self._sequence(node, path, places, around)
+        assert isinstance(node, MappingNode)
+        return self._mapping(node, path, places, around)
+
+    def _sequence(
+        self, node: SequenceNode, path: str, places: dict[str, Place], around: tuple[Node, ...]
+    ) -> list[Any]:
+        values: list[Any] = []
+        for index, item in enumerate(node.value):
+            at = step(path, index)
+            places[at] = self._place(item)
+            values.append(self._value(item, at, places, around))
+        return values
+
+    def _mapping(
+        self, node: MappingNode, path: str, places: dict[str, Place], around: tuple[Node, ...]
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        written: dict[str, Node] = {}
+        for key, item in node.value:
+            if isinstance(key, ScalarNode) and key.tag == f"{_TAG}merge":
+                self._merge(item, path, places, around, values)
+        for key, item in node.value:
+            if not isinstance(key, ScalarNode):
+                raise _Refused(key, "invalid-yaml", "a key must be a text", "Quote it, or check the braces.")
+            if key.tag == f"{_TAG}merge":
+                continue
+            name = key.value
+            at = step(path, name)
+            if name in written:
+                mark = key.start_mark
+                first = written[name].start_mark.line + 1
+                self.findings.append(
+                    self.finding(
+                        mark.line + 1,
+                        mark.column + 1,
+                        "duplicate-key",
+                        f"“{name}” stands twice in one mapping, first in line {first}",
+                        "Remove one of them.",
+                        at,
+                    )
+                )
+                continue
+            written[name] = key
+            places[at] = self._place(key)
+            values[name] = self._value(item, at, places, around)
+        return values
+
+    def _merge(
+        self,
+        node: Node,
+        path: str,
+        places: dict[str, Place],
+        around: tuple[Node, ...],
+        values: dict[str, Any],
+    ) -> None:
+        """`<<: *anchor`: keys of the anchored mapping that are not written here (YAML merge key type)."""
+        sources = node.value if isinstance(node, SequenceNode) else [node]
+        for source in reversed(sources):
+            if not isinstance(source, MappingNode):
+                raise _Refused(source, "invalid-yaml", "<< merges mappings only", "Write the keys out.")
+            values |= self._value(source, path, places, around)
+
+
+def _items(node: MappingNode) -> list[Node] | None:
+    """The items of a List (or ServiceList, ...), None for anything else."""
+    fields = {key.value: item for key, item in node.value if isinstance(key, ScalarNode)}
+    kind, items = fields.get("kind"), fields.get("items")
+    if isinstance(kind, ScalarNode) and kind.value.endswith("List") and isinstance(items, SequenceNode):
+        return list(items.value)
+    return None
+
+
+_REMEDIES = (
+    (
+        "mapping values are not allowed",
+        "Put a text that contains “: ” into quotation marks; check the indentation.",
+    ),
+    ("did not find expected key", "Compare the indentation of this line with the lines above it."),
+    ("did not find expected '-'", "Compare the indentation of this line with the lines above it."),
+    ("could not find expected ':'", "Write KEY: VALUE, with a space after the colon."),
+    ("found unexpected end of stream", "Close the quotation mark or bracket."),
+    ("did not find expected ',' or", "Close the bracket, or separate the items by commas."),
+    ("found undefined alias", "Define the anchor (&NAME) above its alias (*NAME)."),
+    ("found duplicate anchor", "Give the second anchor another name."),
+)
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, reader: _Reader) -> Finding:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark is not None else (0, 0)
+    problem = error.problem or "it is not YAML"
+    remedy = next((remedy for part, remedy in _REMEDIES if part in problem), "Correct the YAML here.")
+    lines = text.split("\n")
+    if line < len(lines) and "\t" in lines[line][: column + 1]:
+        problem, remedy = "a tab stands in the indentation", "Indent with spaces."
+    message = f"{error.context}: {problem}" if error.context else problem
+    return reader.finding(line + 1, column + 1, "invalid-yaml", message, remedy)
