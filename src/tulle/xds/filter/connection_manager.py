@@ -1,0 +1,75 @@
+"""envoy.filters.network.http_connection_manager: HTTP processing of a chain."""
+
+from __future__ import annotations
+
+from tulle.xds import message
+from tulle.xds.filter.order import http_filters
+from tulle.xds.filter.sanitise import sanitise
+from tulle.xds.message import Tree
+from tulle.xds.route import UNREACHED
+
+# A server's proxy marks the answer that it gives itself when the application could not be dialled (response
+# flag UF): such a request may be tried elsewhere, even a POST. Costs nothing until it happens.
+_MARK_UNREACHED: Tree = {
+    "mappers": [
+        {
+            "filter": {"response_flag_filter": {"flags": ["UF"]}},
+            "headers_to_add": [{"header": {"key": UNREACHED, "value": "true"}}],
+        }
+    ]
+}
+
+
+def _connection_manager(stat_prefix: str, fields: Tree) -> Tree:
+    built = message.HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        codec_type="AUTO",
+        http_filters=http_filters(),
+        # Unmodified programs include `ab` and old health checkers; without a mesh they are understood.
+        http_protocol_options={"accept_http_10": True},
+        early_header_mutation_extensions=[sanitise()],
+        generate_request_id=message.NO,
+        # RFC 3986 normalisation, so that a route and a server mean the same path (Istio's default, BASE).
+        normalize_path=message.YES,
+        # No Server header that was not the application's.
+        server_header_transformation="PASS_THROUGH",
+        # Server-sent events and quiet gRPC streams live as long as their ends want (Istio: 0s too).
+        stream_idle_timeout=message.seconds(0),
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        **fields,
+    )
+    return message.extension("envoy.filters.network.http_connection_manager", built)
+
+
+def _by_name(route_table: str) -> Tree:
+    return {"rds": {"route_config_name": route_table, "config_source": message.over_ads()}}
+
+
+def outbound_manager(stat_prefix: str, route_table: str) -> Tree:
+    """A sidecar, towards the mesh. It stands for its application, so `x-forwarded-for` stays as that wrote it
+    (Istio's sidecars: `use_remote_address` false, nothing appended)."""
+    return _connection_manager(stat_prefix, {"use_remote_address": message.NO, **_by_name(route_table)})
+
+
+def inbound_manager(stat_prefix: str, routes: Tree) -> Tree:
+    """A sidecar, towards its application, which sees `x-forwarded-for` as the last gateway wrote it."""
+    return _connection_manager(
+        stat_prefix,
+        {
+            "use_remote_address": message.NO,
+            "local_reply_config": _MARK_UNREACHED,
+            "route_config": routes,
+        },
+    )
+
+
+def gateway_manager(stat_prefix: str, route_table: str) -> Tree:
+    """The edge: the peer is the client, and its address is appended to `x-forwarded-for`."""
+    return _connection_manager(
+        stat_prefix,
+        {
+            "use_remote_address": message.YES,
+            "preserve_external_request_id": True,
+            **_by_name(route_table),
+        },
+    )

@@ -1,0 +1,49 @@
+"""The order of filters, and the reason for it. Nowhere else is a list of filters written down.
+
+Before the HTTP filters, on the raw request: `sanitise` (see there).
+
+HTTP filters, from the caller's side to the other:
+
+1. `router`, which ends the chain. What is not asked for is not there, and nothing else is asked for yet.
+
+Listener filters, in the order in which they need each other:
+
+1. `proxy_protocol` stands in front of every byte of the connection and has to be taken off first;
+2. `original_destination` restores the address, on which the following ones may be switched off by port;
+3. `tls_inspector` before `http_inspector`: a ClientHello is certain after a few bytes, and the HTTP inspector
+   would wait for a line end in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tulle.xds.filter import inspector
+from tulle.xds.filter.router import router
+from tulle.xds.message import Tree
+
+
+def http_filters() -> list[Tree]:
+    """What every HTTP chain has."""
+    return [router()]
+
+
+def listener_filters(
+    *,
+    proxy_protocol: bool = False,
+    original_destination: bool = False,
+    tls: bool = False,
+    tls_ports: Iterable[int] | None = None,
+    http: bool = False,
+) -> list[Tree]:
+    """The wanted ones. `tls_ports`: inspect connections to these ports only."""
+    filters: list[Tree] = []
+    if proxy_protocol:
+        filters.append(inspector.proxy_protocol())
+    if original_destination:
+        filters.append(inspector.original_destination())
+    if tls:
+        filters.append(inspector.tls_inspector(tls_ports))
+    if http:
+        filters.append(inspector.http_inspector())
+    return filters

@@ -1,0 +1,35 @@
+"""envoy.filters.network.tcp_proxy: bytes to clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tulle.mesh.view import WeightedCluster
+from tulle.xds import message
+from tulle.xds.message import Tree
+
+CONNECT_ATTEMPTS = 3
+"""How many endpoints of a service are tried until one takes the connection: no byte has been sent yet, so
+this is as safe as the two retries of a request whose connection failed."""
+
+
+def tcp_proxy(
+    clusters: Sequence[WeightedCluster],
+    stat_prefix: str,
+    *,
+    connect_attempts: int = 1,
+    after_handshake: bool = False,
+) -> Tree:
+    """`after_handshake`: dial the application only when the caller has shown its certificate."""
+    fields: Tree = {"stat_prefix": stat_prefix}
+    if len(clusters) == 1:
+        fields["cluster"] = clusters[0].cluster
+    else:
+        fields["weighted_clusters"] = {
+            "clusters": [{"name": one.cluster, "weight": one.weight} for one in clusters]
+        }
+    if connect_attempts > 1:
+        fields["max_connect_attempts"] = message.number(connect_attempts)
+    if after_handshake:
+        fields["upstream_connect_mode"] = "ON_DOWNSTREAM_TLS_HANDSHAKE"
+    return message.extension("envoy.filters.network.tcp_proxy", message.TcpProxy(**fields))

@@ -1,0 +1,68 @@
+"""Gateway -> its bound listeners, routes and clusters.
+
+Each port is listened on twice, with equal chains: at the gateway's own address, and on a Unix socket to which
+a relay on the host forwards from loopback (decision 13).
+"""
+
+from __future__ import annotations
+
+from tulle.kit.mark import gateway_pipe
+from tulle.mesh.view import Gateway, GatewayChain, GatewayListener, HttpChain, Reject
+from tulle.xds import message, tls
+from tulle.xds.bundle import Translated, in_order, translated
+from tulle.xds.cluster import black_hole, translate_cluster
+from tulle.xds.filter.connection_manager import gateway_manager
+from tulle.xds.filter.order import listener_filters
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
+from tulle.xds.listener import rejecting
+from tulle.xds.message import Tree
+from tulle.xds.outbound import ANY_ADDRESS
+from tulle.xds.route import translate_route_table
+
+_PIPE_MODE = 0o600
+
+
+def _chain(chain: GatewayChain) -> Tree:
+    then = chain.then
+    if isinstance(then, HttpChain):
+        filter_ = gateway_manager(then.stat_prefix, then.route_table)
+    elif isinstance(then, Reject):
+        filter_ = rejecting(then)
+    else:
+        filter_ = tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS)
+    built: Tree = {"name": chain.name, "filters": [filter_]}
+    if chain.server_names:
+        # Gateway API and Istio write `*` for any name; Envoy has no such pattern, an empty list is any.
+        names = [name for name in chain.server_names if name != "*"]
+        built["filter_chain_match"] = {"server_names": names, "transport_protocol": "tls"}
+    if chain.tls is not None:
+        http = isinstance(then, HttpChain)
+        built["transport_socket"] = tls.public_server(chain.tls.secrets, http)
+    return built
+
+
+def _listener(listener: GatewayListener, name: str, address: Tree, from_relay: bool) -> Translated:
+    by_name = any(chain.server_names for chain in listener.chains)
+    built = message.Listener(
+        name=name,
+        address=address,
+        traffic_direction="OUTBOUND",
+        filter_chains=[_chain(chain) for chain in listener.chains],
+        listener_filters=listener_filters(proxy_protocol=from_relay, tls=by_name),
+    )
+    return translated(built, name, listener.origin)
+
+
+def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
+    """The part `gateway/<namespace>/<workload>`."""
+    clusters = list(gateway.clusters)
+    if any(isinstance(chain.then, Reject) for one in gateway.listeners for chain in one.chains):
+        clusters.append(black_hole())
+    resources = [translate_cluster(one) for one in clusters]
+    resources += [translate_route_table(one) for one in gateway.route_tables]
+    for one in gateway.listeners:
+        bound = message.socket_address(ANY_ADDRESS, one.port)
+        pipe: Tree = {"pipe": {"path": gateway_pipe(one.port), "mode": _PIPE_MODE}}
+        resources.append(_listener(one, one.name, bound, from_relay=False))
+        resources.append(_listener(one, f"{one.name}_local", pipe, from_relay=True))
+    return in_order(resources)

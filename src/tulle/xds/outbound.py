@@ -1,0 +1,138 @@
+"""Outbound -> the listeners, routes and clusters by which the workloads of a scope call out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from tulle.kit.mark import OUTBOUND_PORT
+from tulle.mesh.view import (
+    Cluster,
+    Discovery,
+    HttpChain,
+    Outbound,
+    OutboundChain,
+    OutboundListener,
+    Reject,
+    WeightedCluster,
+)
+from tulle.xds import message
+from tulle.xds.bundle import Translated, in_order, translated
+from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cluster
+from tulle.xds.filter.connection_manager import outbound_manager
+from tulle.xds.filter.order import listener_filters
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
+from tulle.xds.listener import refuse_link_local, refuse_own_port, rejecting
+from tulle.xds.message import Tree
+from tulle.xds.route import translate_route_table
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  Envoy's wildcard; only redirected connections arrive there
+
+
+def _filter(chain: OutboundChain, balanced: frozenset[str]) -> Tree:
+    then = chain.then
+    if isinstance(then, HttpChain):
+        return outbound_manager(then.stat_prefix, then.route_table)
+    if isinstance(then, Reject):
+        return rejecting(then)
+    # Where there is one destination only, a second attempt would only double the wait for its refusal.
+    several = any(one.cluster in balanced for one in then.clusters)
+    return tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS if several else 1)
+
+
+def _match(chain: OutboundChain, restricted: dict[str, tuple[str, ...]]) -> Tree:
+    match: Tree = {}
+    cidrs = chain.destination_cidrs
+    if not cidrs and not isinstance(chain.then, HttpChain | Reject):
+        # An original-destination cluster would go anywhere under the service's name; its chain takes
+        # only what is the service's (decision 11).
+        cidrs = tuple(address for one in chain.then.clusters for address in restricted.get(one.cluster, ()))
+    if cidrs:
+        match["prefix_ranges"] = [message.cidr(text) for text in cidrs]
+    if chain.server_names:
+        match["server_names"] = list(chain.server_names)
+    if chain.application == "http":
+        match["application_protocols"] = ["http/1.0", "http/1.1", "h2c"]
+    return match
+
+
+@lru_cache(maxsize=16384)
+def _listener(
+    listener: OutboundListener, balanced: frozenset[str], restricted: tuple[tuple[str, tuple[str, ...]], ...]
+) -> Translated:
+    by_cluster = dict(restricted)
+    chains = [
+        {
+            "name": chain.name,
+            "filter_chain_match": _match(chain, by_cluster),
+            "filters": [_filter(chain, balanced)],
+        }
+        for chain in listener.chains
+    ]
+    if listener.address == ANY_ADDRESS:
+        chains.insert(0, refuse_link_local())
+    inspect_tls = any(chain.server_names for chain in listener.chains)
+    inspect_http = any(chain.application for chain in listener.chains)
+    fields: Tree = {
+        "name": listener.name,
+        "address": message.socket_address(listener.address, listener.port),
+        "bind_to_port": message.NO,
+        "traffic_direction": "OUTBOUND",
+        "filter_chains": chains,
+        "default_filter_chain": {
+            "name": listener.otherwise.name,
+            "filters": [_filter(listener.otherwise, balanced)],
+        },
+        "listener_filters": listener_filters(tls=inspect_tls, http=inspect_http),
+    }
+    if inspect_tls or inspect_http:
+        fields["continue_on_listener_filters_timeout"] = True
+        if listener.inspect_seconds is not None:
+            fields["listener_filters_timeout"] = message.seconds(listener.inspect_seconds)
+    return translated(message.Listener(**fields), listener.name, listener.origin)
+
+
+@lru_cache(maxsize=2)
+def _virtual_outbound(allow_any: bool) -> Translated:
+    """15001: hands every redirected connection to the listener of its original destination; what has none
+    is for the outside."""
+    last = tcp_proxy((WeightedCluster(PASSTHROUGH),), PASSTHROUGH) if allow_any else rejecting(Reject())
+    built = message.Listener(
+        name="virtualOutbound",
+        address=message.socket_address(ANY_ADDRESS, OUTBOUND_PORT),
+        traffic_direction="OUTBOUND",
+        use_original_dst=message.YES,
+        filter_chains=[refuse_own_port(OUTBOUND_PORT), refuse_link_local()],
+        default_filter_chain={
+            "name": "virtualOutbound-catchall-tcp" if allow_any else "virtualOutbound-blackhole",
+            "filters": [last],
+        },
+    )
+    return translated(built, "virtualOutbound")
+
+
+def _used(listener: OutboundListener) -> Iterator[str]:
+    for chain in (*listener.chains, listener.otherwise):
+        if not isinstance(chain.then, HttpChain | Reject):
+            yield from (one.cluster for one in chain.then.clusters)
+
+
+def _translate_listener(listener: OutboundListener, clusters: dict[str, Cluster]) -> Translated:
+    """The cached translation must depend on what it reads alone, so that is picked out first."""
+    used = [clusters[name] for name in sorted(set(_used(listener))) if name in clusters]
+    balanced = frozenset(one.name for one in used if one.discovery is not Discovery.ORIGINAL_DESTINATION)
+    restricted = tuple((one.name, one.restrict_to) for one in used if one.restrict_to)
+    return _listener(listener, balanced, restricted)
+
+
+def translate_outbound(outbound: Outbound) -> tuple[Translated, ...]:
+    """The part `outbound/<scope>`, with the two clusters that stand for everything and nothing."""
+    clusters = {one.name: one for one in (passthrough(), black_hole(), *outbound.clusters)}
+    return in_order(
+        [
+            _virtual_outbound(outbound.allow_any),
+            *(_translate_listener(one, clusters) for one in outbound.listeners),
+            *(translate_route_table(one) for one in outbound.route_tables),
+            *(translate_cluster(one) for one in clusters.values()),
+        ]
+    )

@@ -1,0 +1,43 @@
+"""Named bytes -> YAML for people: `tulle render`, `tulle diff`, golden files.
+
+Field names are those of Envoy's documentation and of its `config_dump`; nested Any is expanded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+
+from tulle.xds import message
+from tulle.xds.bundle import CLUSTER, ENDPOINT, LISTENER, ROUTE, Translated
+
+_CLASSES = {
+    LISTENER: ("listeners", message.Listener),
+    ROUTE: ("routes", message.RouteConfiguration),
+    CLUSTER: ("clusters", message.Cluster),
+    ENDPOINT: ("endpoints", message.ClusterLoadAssignment),
+}
+
+
+def to_tree(one: Translated) -> dict[str, Any]:
+    """One resource as plain data."""
+    _, message_class = _CLASSES[one.type_url]
+    decoded = message_class.FromString(one.body)
+    return json.loads(json_format.MessageToJson(decoded, preserving_proto_field_name=True))
+
+
+def to_trees(resources: Iterable[Translated]) -> dict[str, list[dict[str, Any]]]:
+    """Listeners, routes, clusters and endpoints, each sorted by name. Kinds that are absent are left out."""
+    trees: dict[str, list[dict[str, Any]]] = {section: [] for section, _ in _CLASSES.values()}
+    for one in sorted(resources, key=lambda one: one.name):
+        trees[_CLASSES[one.type_url][0]].append(to_tree(one))
+    return {section: found for section, found in trees.items() if found}
+
+
+def render(resources: Iterable[Translated]) -> str:
+    """The readable form, in the order in which a request meets it."""
+    return yaml.safe_dump(to_trees(resources), sort_keys=False, width=110, allow_unicode=True)

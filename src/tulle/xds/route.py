@@ -1,0 +1,208 @@
+"""RouteTable -> RouteConfiguration (RDS), and the one fixed route of an inbound port."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from tulle.mesh.view import (
+    Forward,
+    MatchKind,
+    NamedMatch,
+    RequestMatch,
+    Respond,
+    Route,
+    RouteTable,
+    ValueMatch,
+    VirtualHost,
+)
+from tulle.xds import message
+from tulle.xds.bundle import Translated, translated
+from tulle.xds.cluster import PASSTHROUGH
+from tulle.xds.message import Tree
+
+UNREACHED = "x-tulle-unreached"
+"""Response header of a server's proxy whose application could not be dialled: the request was seen by no
+application, so another replica may have it, whatever its method."""
+
+_RETRIES = 2
+# Istio's default since 1.24 (pilot/pkg/networking/core/route/retry: two retries; 503 is left out, since an
+# application that answered it has seen the request), with Envoy's `reset-before-request` for pooled
+# connections that the other side closed, and our own mark for a dead application behind a live proxy.
+_RETRY: Tree = {
+    "retry_on": "connect-failure,refused-stream,unavailable,cancelled,reset-before-request,retriable-headers",
+    "num_retries": message.number(_RETRIES),
+    "retriable_headers": [{"name": UNREACHED, "present_match": True}],
+    "retry_host_predicate": [
+        message.extension("envoy.retry_host_predicates.previous_hosts", message.PreviousHosts())
+    ],
+    "host_selection_retry_max_attempts": 5,
+}
+
+# Towards the own application: only what surely never reached it (Istio's inbound default).
+_RETRY_APPLICATION: Tree = {"retry_on": "reset-before-request", "num_retries": message.number(_RETRIES)}
+
+_NO_TIMEOUT = message.seconds(0)
+# Envoy's default of 15 s would cut downloads and streams that work without a mesh. Istio disables it too.
+
+_PEER: Tree = {
+    "header": {
+        "key": "x-forwarded-client-cert",
+        "value": "By=%DOWNSTREAM_LOCAL_URI_SAN%;URI=%DOWNSTREAM_PEER_URI_SAN%",
+    },
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
+
+
+def _case_insensitive(pattern: str) -> str:
+    # StringMatcher.ignore_case says nothing of regular expressions; RE2's own flag does.
+    return f"(?i){pattern}"
+
+
+def _string(match: ValueMatch) -> Tree:
+    """envoy.type.matcher.v3.StringMatcher of a value that must be there."""
+    if match.kind is MatchKind.REGEX:
+        pattern = _case_insensitive(match.value) if match.ignore_case else match.value
+        return {"safe_regex": {"regex": pattern}}
+    matcher: Tree = {"exact" if match.kind is MatchKind.EXACT else "prefix": match.value}
+    if match.ignore_case:
+        matcher["ignore_case"] = True
+    return matcher
+
+
+def _any_value(match: ValueMatch) -> bool:
+    """An empty prefix is any value; Envoy refuses it as a prefix."""
+    return match.kind is MatchKind.PRESENT or (match.kind is MatchKind.PREFIX and not match.value)
+
+
+def _path(match: ValueMatch | None) -> Tree:
+    if match is None or _any_value(match):
+        return {"prefix": "/"}
+    assert not match.invert, "Envoy has no inverted path match"
+    if match.kind is MatchKind.REGEX:
+        return {"safe_regex": _string(match)["safe_regex"]}
+    found: Tree
+    if match.kind is MatchKind.EXACT:
+        found = {"path": match.value}
+    elif match.kind is MatchKind.PREFIX:
+        found = {"prefix": match.value}
+    else:  # by elements; a trailing slash is of no account (Gateway API, PathMatchPathPrefix)
+        prefix = match.value.rstrip("/")
+        found = {"path_separated_prefix": prefix} if prefix else {"prefix": "/"}
+    if match.ignore_case:
+        found["case_sensitive"] = message.NO
+    return found
+
+
+def _header(named: NamedMatch) -> Tree:
+    match = named.match
+    matcher: Tree = {"name": named.name.lower()}
+    if _any_value(match):
+        matcher["present_match"] = True
+    else:
+        matcher["string_match"] = _string(match)
+    if match.invert:
+        matcher["invert_match"] = True
+        if "string_match" in matcher:  # "not this value" holds for a request without the header
+            matcher["treat_missing_header_as_empty"] = True
+    return matcher
+
+
+def _query(named: NamedMatch) -> Tree:
+    assert not named.match.invert, "Envoy has no inverted query match"
+    if _any_value(named.match):
+        return {"name": named.name, "present_match": True}
+    return {"name": named.name, "string_match": _string(named.match)}
+
+
+def _match(match: RequestMatch) -> Tree:
+    return {
+        **_path(match.path),
+        "headers": [_header(named) for named in match.headers],
+        "query_parameters": [_query(named) for named in match.query],
+    }
+
+
+def _forward(action: Forward) -> Tree:
+    timeout = _NO_TIMEOUT if action.timeout_seconds is None else message.seconds(action.timeout_seconds)
+    if len(action.clusters) == 1:
+        return {"cluster": action.clusters[0].cluster, "timeout": timeout}
+    weighted = [{"name": one.cluster, "weight": message.number(one.weight)} for one in action.clusters]
+    return {"weighted_clusters": {"clusters": weighted}, "timeout": timeout}
+
+
+def _respond(action: Respond) -> Tree:
+    answer: Tree = {"status": action.status}
+    if action.body:
+        answer["body"] = {"inline_string": action.body}
+    return answer
+
+
+def _route(route: Route) -> Tree:
+    built: Tree = {"name": route.name, "match": _match(route.match)}
+    if isinstance(route.action, Forward):
+        built["route"] = _forward(route.action)
+    else:
+        built["direct_response"] = _respond(route.action)
+    return built
+
+
+def _may_retry(host: VirtualHost) -> bool:
+    """Whether anything behind the host has more than the one place that the caller named."""
+    return any(
+        one.cluster != PASSTHROUGH
+        for route in host.routes
+        if isinstance(route.action, Forward)
+        for one in route.action.clusters
+    )
+
+
+def _virtual_host(host: VirtualHost) -> Tree:
+    built: Tree = {
+        "name": host.name,
+        "domains": list(host.domains),
+        "routes": [_route(route) for route in host.routes],
+    }
+    if _may_retry(host):
+        built["retry_policy"] = _RETRY
+    return built
+
+
+@lru_cache(maxsize=4096)
+def translate_route_table(table: RouteTable) -> Translated:
+    """One RDS resource. Hosts match with whatever port the client wrote (`Host: reviews:9080`)."""
+    built = message.RouteConfiguration(
+        name=table.name,
+        virtual_hosts=[_virtual_host(host) for host in table.virtual_hosts],
+        ignore_port_in_host_matching=True,
+    )
+    return translated(built, table.name, table.origin)
+
+
+def inbound_routes(cluster: str, port: int, peer: bool) -> Tree:
+    """All of an inbound port goes to its application. `peer`: tell it who called (XFCC).
+
+    Written inside the listener: nothing in it varies. The header is spelled here and not by the connection
+    manager's SANITIZE_SET, which would add the certificate's hash on this depth only (decision 24).
+    """
+    return {
+        "name": cluster,
+        "validate_clusters": message.NO,
+        "virtual_hosts": [
+            {
+                "name": f"inbound|http|{port}",
+                "domains": ["*"],
+                "routes": [
+                    {
+                        "name": "default",
+                        "match": {"prefix": "/"},
+                        "route": {
+                            "cluster": cluster,
+                            "timeout": _NO_TIMEOUT,
+                            "retry_policy": _RETRY_APPLICATION,
+                        },
+                    }
+                ],
+            }
+        ],
+        "request_headers_to_add": [_PEER] if peer else [],
+    }

@@ -1,0 +1,108 @@
+"""mTLS between proxies, and TLS that a gateway terminates.
+
+Fed by cluster, inbound and gateway translation. Keys and certificates are never here: they arrive as
+secrets (SDS) on the same stream, under the two names that mesh tools know from Istio.
+"""
+
+from __future__ import annotations
+
+from tulle.mesh.view import MutualTls
+from tulle.xds import message
+from tulle.xds.message import Tree, over_ads
+
+SVID = "default"
+ROOT = "ROOTCA"
+TLS_SOCKET = "envoy.transport_sockets.tls"
+
+TCP_MESH_ALPN = "tulle"
+HTTP_MESH_ALPN = "tulle-http"
+MESH_ALPN = (TCP_MESH_ALPN, HTTP_MESH_ALPN)
+"""What a proxy of the mesh offers, whichever of the two (decision 24)."""
+
+# Both ends are ours, so there is nothing to be compatible with: TLS 1.3 alone, one curve (the SVIDs are
+# P-256 too). Cipher suites of 1.3 are not configurable; BoringSSL prefers AES128-GCM where the CPU has AES.
+_BETWEEN_PROXIES: Tree = {
+    "tls_minimum_protocol_version": "TLSv1_3",
+    "tls_maximum_protocol_version": "TLSv1_3",
+    "ecdh_curves": ["P-256"],
+}
+
+_CERTIFICATE_FETCH_SECONDS = 2.0
+# A gateway's certificate comes from the control plane. When it is missing, its listener must not wait for
+# ever: other certificates and plain HTTP stand on the same port. Connections that need it fail until then.
+
+
+def _common(uri_matchers: list[Tree], alpn: tuple[str, ...]) -> Tree:
+    return {
+        "tls_params": _BETWEEN_PROXIES,
+        "alpn_protocols": list(alpn),
+        "tls_certificate_sds_secret_configs": [{"name": SVID, "sds_config": over_ads()}],
+        "combined_validation_context": {
+            "default_validation_context": {
+                "match_typed_subject_alt_names": [
+                    {"san_type": "URI", "matcher": matcher} for matcher in uri_matchers
+                ]
+            },
+            "validation_context_sds_secret_config": {"name": ROOT, "sds_config": over_ads()},
+        },
+    }
+
+
+def client_mtls(mtls: MutualTls) -> Tree:
+    """The transport socket towards a proxy that must have one of the identities."""
+    context = message.UpstreamTls(
+        common_tls_context=_common([{"exact": identity} for identity in mtls.identities], (mtls.alpn,)),
+        sni=mtls.sni,
+    )
+    return message.extension(TLS_SOCKET, context)
+
+
+def server_mtls(trust_domain: str) -> Tree:
+    """The transport socket that demands a certificate of the trust domain.
+
+    It selects no ALPN: a chosen protocol that is not `h2` would make Envoy's connection manager take every
+    connection for HTTP/1 (`ConnectionManagerUtility::determineNextProtocol`), where it else looks at the
+    preface. What the client *offered* is matched before, from its hello.
+    """
+    context = message.DownstreamTls(
+        common_tls_context=_common([{"prefix": f"spiffe://{trust_domain}/"}], ()),
+        require_client_certificate=message.YES,
+    )
+    return message.extension(TLS_SOCKET, context)
+
+
+def by_endpoint(mtls: MutualTls) -> list[Tree]:
+    """mTLS to the endpoints that a proxy serves, plaintext to the others of the same cluster."""
+    return [
+        {
+            "name": "tlsMode-istio",
+            "match": {"tlsMode": "istio"},
+            "transport_socket": client_mtls(mtls),
+        },
+        {
+            "name": "tlsMode-disabled",
+            "match": {},
+            "transport_socket": message.extension("envoy.transport_sockets.raw_buffer", message.RawBuffer()),
+        },
+    ]
+
+
+def certificate_secret(secret: str) -> str:
+    """The secret name of a kubernetes.io/tls Secret, `namespace/name` (Istio's spelling)."""
+    return f"kubernetes://{secret}"
+
+
+def public_server(secrets: tuple[str, ...], http: bool) -> Tree:
+    """TLS towards the world: from version 1.2 up (Istio gateways' default), HTTP/2 offered for HTTP."""
+    context = message.DownstreamTls(
+        common_tls_context={
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "alpn_protocols": ["h2", "http/1.1"] if http else [],
+            "tls_certificate_sds_secret_configs": [
+                {"name": certificate_secret(secret), "sds_config": over_ads(_CERTIFICATE_FETCH_SECONDS)}
+                for secret in secrets
+            ],
+        },
+        require_client_certificate=message.NO,
+    )
+    return message.extension(TLS_SOCKET, context)
