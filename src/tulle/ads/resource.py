@@ -17,6 +17,14 @@ NAMES = _PREFIX + "tulle.agent.v1.Names"
 """Not Envoy's: what an agent's DNS answers, as JSON of `model.agentapi.NameTable`."""
 
 
+@dataclass(slots=True)
+class Encoded:
+    """The wire forms of a resource, kept beside it so that each is made once (see `wire.Encoder`)."""
+
+    delta: bytes | None = None
+    plain: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One named resource. `body` is the serialised message (without its Any)."""
@@ -29,6 +37,8 @@ class Resource:
     a cluster needs its endpoints. Makes make-before-break possible without knowing what the bytes mean."""
     version: str = ""
     """The hash of the bytes (set by itself)."""
+
+    encoded: Encoded = field(default_factory=Encoded, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.version:

@@ -1,0 +1,398 @@
+"""The server's end of one incremental ("delta") xDS stream, without any input or output.
+
+Semantics: Envoy's documentation, "xDS REST and gRPC protocol", section "Incremental xDS". Fed by
+`server.py` with requests and with the keys that changed in the cache; asked by it for what to send.
+
+Make-before-break (same page, "Eventual consistency considerations"), in three stages:
+
+1. clusters and endpoints that are new or different;
+2. when these are acknowledged, and the endpoints that a new cluster needs were asked for, sent and
+   acknowledged: listeners and routes;
+3. after their acknowledgement: the removal of clusters, then of endpoints.
+
+So no route names a cluster that the client was not given before, and none that it has given up.
+One response of each type is on its way at a time: a slow client is sent the newest content once
+instead of every content in between, and an acknowledgement says something about all that was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from tulle.ads.channel import REMOVED, Channel, Flight, Progress, Rejection, Response
+from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD, Resource
+from tulle.ads.wire import DeltaRequest
+
+WILDCARD = "*"
+_MAKE = (CLUSTER, ENDPOINT)
+_FREE = frozenset({SECRET, WORKLOAD, NAMES})
+"""What nothing else waits for, and what waits for nothing."""
+_NAMED_ONLY = frozenset({ENDPOINT, ROUTE, SECRET})
+"""Types that no client has ever meant all of when it named none: Envoy may send an empty request for them
+after a reconnect, when it has given up its last one."""
+_NEEDED = {CLUSTER: ENDPOINT, LISTENER: ROUTE}
+"""Which of its needs a resource is not ready without."""
+
+
+class Content(Protocol):
+    """What the client is to have (`cache.View`)."""
+
+    def resource(self, type_url: str, name: str) -> Resource | None: ...
+
+    def names(self, type_url: str) -> set[str]: ...
+
+    def knows(self, type_url: str, name: str) -> bool: ...
+
+    def knows_all(self, type_url: str) -> bool: ...
+
+
+class Subscription:
+    """What one client asked for, has, and is being given. Every method is cheap when nothing changed."""
+
+    def __init__(self, content: Content, *, resend_needs: bool = True) -> None:
+        """`resend_needs`: whether an updated cluster is followed by its endpoints even if these are the same.
+        Envoy builds an updated cluster anew and has it wait for endpoints, which it does not ask for again;
+        a client that keeps its own copy of everything does not want them."""
+        self._content = content
+        self._resend_needs = resend_needs
+        self._channels: dict[str, Channel] = {}
+        self._nonce = 0
+        self.revision = 0
+        """Counts the changes of what is subscribed to."""
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def request(self, request: DeltaRequest) -> None:
+        """The client says something: an acknowledgement, a refusal, another subscription, or several at once.
+
+        A stale nonce acknowledges nothing, but what it subscribes to counts ("the server must honor
+        changes to the subscription state even if the nonce is stale").
+        """
+        channel = self._channels.get(request.type_url)
+        first = channel is None
+        if channel is None:
+            channel = self._channels[request.type_url] = Channel(request.type_url)
+        if channel.flight is not None and request.nonce == channel.flight.nonce:
+            if request.refusal is None:
+                self._acknowledge(channel)
+            else:
+                self._refuse(channel, request.refusal)
+        if first:
+            channel.held.update(request.versions)
+            channel.resumed = bool(request.versions)
+        self._subscribe(channel, request, first)
+
+    def changed(self, keys: Iterable[tuple[str, str]]) -> bool:
+        """These keys may be different in the cache now, or it became known what exists. Returns whether there
+        may be something to send."""
+        concerned = False
+        for channel in self._channels.values():
+            channel.dirty.update(dict.fromkeys(channel.waiting))
+            concerned = concerned or bool(channel.waiting) or channel.owed
+        for type_url, name in keys:
+            channel = self._channels.get(type_url)
+            if channel is not None and (channel.wants(name) or name in channel.held):
+                channel.dirty[name] = None
+                concerned = True
+        return concerned
+
+    def poll(self) -> list[Response]:
+        """What is to be sent now; to be asked after each event."""
+        return [response for response in self._responses() if response is not None]
+
+    # -- questions ---------------------------------------------------------------------------------
+
+    @property
+    def settled(self) -> bool:
+        """Whether the client has acknowledged all that it is to have now. One that asked for nothing, or for
+        clusters and not for listeners, is still starting."""
+        if not self._channels or (CLUSTER in self._channels and LISTENER not in self._channels):
+            return False
+        return not any(
+            channel.busy() or channel.leaving or channel.rejected or self._unready(channel)
+            for channel in self._channels.values()
+        )
+
+    @property
+    def moving(self) -> bool:
+        """Whether an answer of the client is outstanding."""
+        return any(channel.flight is not None for channel in self._channels.values())
+
+    def errors(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """(type url, the client's detail, names) of what it refuses at its current content."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for channel in self._channels.values():
+            for name, rejection in channel.rejected.items():
+                resource = self._content.resource(channel.type_url, name)
+                if resource is None or resource.version != rejection.version:
+                    continue  # about to be tried again
+                found.setdefault((channel.type_url, rejection.detail), []).append(name)
+        return tuple(sorted((type_url, detail, tuple(sorted(n))) for (type_url, detail), n in found.items()))
+
+    def types(self) -> tuple[str, ...]:
+        """The types that were asked for."""
+        return tuple(self._channels)
+
+    def subscribed(self, type_url: str) -> frozenset[str]:
+        """The names that were asked for one by one."""
+        channel = self._channels.get(type_url)
+        return frozenset(channel.names) if channel is not None else frozenset()
+
+    def acknowledged(self, type_url: str) -> dict[str, str]:
+        """name -> version of what the client has."""
+        channel = self._channels.get(type_url)
+        return dict(channel.held) if channel is not None else {}
+
+    def acked(self) -> tuple[tuple[str, int], ...]:
+        """(type url, how many resources the client has)"""
+        return tuple((type_url, len(channel.held)) for type_url, channel in self._channels.items())
+
+    def count(self) -> int:
+        """How many names and resources this subscription remembers."""
+        return sum(len(c.names) + len(c.held) for c in self._channels.values())
+
+    def progress(self, type_url: str, name: str, version: str | None) -> tuple[Progress, str]:
+        """How far a version (None: the removal) of a resource has come; the client's detail if refused."""
+        channel = self._channels.get(type_url)
+        if channel is None or not channel.wants(name):
+            return Progress.UNASKED, ""
+        rejection = channel.rejected.get(name)
+        if rejection is not None and rejection.version == (version or REMOVED):
+            return Progress.REJECTED, rejection.detail
+        flying = channel.flight is not None and name in channel.flight.versions
+        if channel.held.get(name) == version and not flying and name not in channel.dirty:
+            return Progress.ACKNOWLEDGED, ""
+        return Progress.WAITING, ""
+
+    # -- what the client said ----------------------------------------------------------------------
+
+    def _subscribe(self, channel: Channel, request: DeltaRequest, first: bool) -> None:
+        subscribe = set(request.subscribe)
+        if first and not subscribe and not request.unsubscribe and channel.type_url not in _NAMED_ONLY:
+            subscribe = {WILDCARD}  # "the server should treat that identically"
+        if subscribe or request.unsubscribe:
+            self.revision += 1
+        if WILDCARD in subscribe:
+            subscribe.discard(WILDCARD)
+            channel.wildcard = True
+            channel.owed = channel.owed or not channel.held
+            channel.dirty.update(dict.fromkeys(sorted(self._content.names(channel.type_url))))
+            channel.dirty.update(dict.fromkeys(channel.held))
+        for name in sorted(subscribe):
+            channel.names.add(name)
+            channel.dirty[name] = None
+            if name not in request.versions:
+                # "The server must still provide those resources": the client may have forgotten them.
+                channel.forced.add(name)
+        if first:
+            # What a client brings along without asking for it is none of ours.
+            channel.forget_unwanted()
+            for name in channel.held:
+                self._note_needs(channel, self._content.resource(channel.type_url, name))
+        for name in request.unsubscribe:
+            self._unsubscribe(channel, name)
+
+    def _unsubscribe(self, channel: Channel, name: str) -> None:
+        if name == WILDCARD:
+            channel.wildcard = channel.owed = False
+            channel.forget_unwanted()
+        elif name in channel.names:
+            channel.names.discard(name)
+            if channel.wildcard:
+                # It may be part of the wildcard: "the server must send a response" that tells.
+                channel.forced.add(name)
+                channel.dirty[name] = None
+            else:
+                channel.forget(name)
+
+    def _acknowledge(self, channel: Channel) -> None:
+        assert channel.flight is not None
+        flight, channel.flight = channel.flight, None
+        for name, version in flight.versions.items():
+            if version == REMOVED:
+                channel.held.pop(name, None)
+            elif channel.wants(name):
+                channel.held[name] = version
+        # Before the next response can take one of them into the air again.
+        for other in self._channels.values():
+            self._unready(other)
+
+    def _refuse(self, channel: Channel, detail: str) -> None:
+        """A refusal is about a whole response: find out which resource it means by sending them again, those
+        that the detail does not mention together and each of the others alone. The good ones arrive."""
+        assert channel.flight is not None
+        flight, channel.flight = channel.flight, None
+        if len(flight.versions) <= 1:
+            for name, version in flight.versions.items():
+                if version == REMOVED:
+                    channel.held.pop(name, None)  # a removal that is refused is not tried for ever
+                else:
+                    channel.rejected[name] = Rejection(version, detail)
+            return
+        mentioned = [name for name in flight.versions if name in detail]
+        others = [name for name in flight.versions if name not in detail]
+        if mentioned and others:
+            channel.retries.append(tuple(others))
+            channel.retries.extend((name,) for name in mentioned)
+        else:
+            channel.retries.extend((name,) for name in flight.versions)
+        channel.forced.update(flight.versions)
+
+    # -- what to send ------------------------------------------------------------------------------
+
+    def _responses(self) -> Iterator[Response | None]:
+        make = [self._channels[type_url] for type_url in _MAKE if type_url in self._channels]
+        use = self._using()
+        for channel in self._channels.values():
+            if channel.type_url in _FREE:
+                yield self._send(channel, remove=True)
+        for channel in make:
+            yield self._send(channel)
+        if self._made():
+            refused = any(channel.rejected for channel in make)
+            for channel in use:
+                # Routes that no listener names any more go after the listeners that named them.
+                remove = channel.type_url != ROUTE or self._quiet(LISTENER)
+                yield self._send(channel, remove=remove, cautious=refused)
+            if self._used():
+                for channel in make:
+                    if channel.type_url != ENDPOINT or self._quiet(CLUSTER):
+                        yield self._send(channel, remove=True)
+
+    def _using(self) -> list[Channel]:
+        """The channels of the second stage, listeners first and routes after them."""
+        channels = [c for c in self._channels.values() if c.type_url not in _FREE and c.type_url not in _MAKE]
+        order = {LISTENER: 0, ROUTE: 1}
+        return sorted(channels, key=lambda channel: order.get(channel.type_url, 2))
+
+    def _made(self) -> bool:
+        """Whether the client has all clusters, each with the endpoints that it needs."""
+        clusters = self._channels.get(CLUSTER)
+        return clusters is None or not (clusters.busy() or self._unready(clusters))
+
+    def _used(self) -> bool:
+        """Whether the client uses the current listeners and routes, so that what is old may go."""
+        clusters = self._channels.get(CLUSTER)
+        if clusters is not None and clusters.resumed and LISTENER not in self._channels:
+            return False  # the first requests of a stream come one by one: listeners are yet to be asked for
+        return not any(
+            channel.busy() or channel.leaving or channel.rejected or self._unready(channel)
+            for channel in self._using()
+        )
+
+    def _quiet(self, type_url: str) -> bool:
+        channel = self._channels.get(type_url)
+        return channel is None or not (channel.busy() or channel.leaving)
+
+    def _unready(self, channel: Channel) -> bool:
+        """Whether something that the client has still lacks what it needs; what does not is crossed off."""
+        for name, needs in list(channel.unready.items()):
+            if all(self._is_there(_NEEDED[channel.type_url], need) for need in needs):
+                del channel.unready[name]
+        return bool(channel.unready)
+
+    def _is_there(self, type_url: str, name: str) -> bool:
+        if self._content.resource(type_url, name) is None:
+            return True  # what does not exist cannot be waited for
+        channel = self._channels.get(type_url)
+        if channel is None:
+            return False
+        if name in channel.rejected:
+            return True  # it is held against the later stages there
+        flying = channel.flight is not None and name in channel.flight.versions
+        return name in channel.held and name not in channel.forced and not flying
+
+    def _note_needs(self, channel: Channel, resource: Resource | None) -> None:
+        below = _NEEDED.get(channel.type_url)
+        if resource is None or below is None:
+            return
+        channel.unready.pop(resource.name, None)
+        needs = tuple(name for type_url, name in resource.needs if type_url == below)
+        if needs:
+            channel.unready[resource.name] = needs
+
+    def _send(self, channel: Channel, *, remove: bool = False, cautious: bool = False) -> Response | None:
+        """The next response of one type, if there is one and the last one was answered.
+
+        `remove`: whether what the client has may be taken away now. `cautious`: see `_hold_back`.
+        """
+        if channel.flight is not None:
+            return None
+        if remove:
+            channel.dirty.update(channel.leaving)
+            channel.leaving.clear()
+        blank = not channel.held
+        resources: list[Resource] = []
+        removed: list[str] = []
+        while not (resources or removed):
+            last = not channel.retries
+            for name in tuple(channel.dirty) if last else channel.retries.popleft():
+                resource = self._content.resource(channel.type_url, name)
+                if cautious and self._hold_back(channel, name, resource, blank):
+                    channel.dirty[name] = None
+                    continue
+                channel.dirty.pop(name, None)
+                channel.waiting.discard(name)
+                if not channel.wants(name):
+                    channel.forget(name)
+                elif resource is None:
+                    self._send_removal(channel, name, removed, remove)
+                elif self._is_due(channel, name, resource):
+                    resources.append(resource)
+            if last:
+                break
+        if not (resources or removed or (channel.owed and self._content.knows_all(channel.type_url))):
+            return None
+        return self._dispatch(channel, resources, removed)
+
+    def _hold_back(self, channel: Channel, name: str, resource: Resource | None, blank: bool) -> bool:
+        """The client refused a cluster or endpoints that this may depend on: what it has stays as it is until
+        their content changes. What it lacks altogether it gets: to a proxy that starts, a configuration with
+        one hole is better than none."""
+        if name not in channel.held:
+            return not (blank or name in channel.names) and self._is_due(channel, name, resource)
+        return resource is None or self._is_due(channel, name, resource)
+
+    def _is_due(self, channel: Channel, name: str, resource: Resource | None) -> bool:
+        if resource is None or not channel.wants(name):
+            return False
+        rejection = channel.rejected.get(name)
+        if rejection is not None and rejection.version != resource.version:
+            del channel.rejected[name]
+            rejection = None
+        if name in channel.forced:
+            return True
+        return rejection is None and channel.held.get(name) != resource.version
+
+    def _send_removal(self, channel: Channel, name: str, removed: list[str], remove: bool) -> None:
+        channel.rejected.pop(name, None)
+        channel.unready.pop(name, None)
+        if not self._content.knows(channel.type_url, name):
+            if name in channel.forced:
+                channel.waiting.add(name)
+            return
+        if name in channel.held and not remove:
+            channel.leaving[name] = None
+        elif name in channel.held or name in channel.forced:
+            removed.append(name)
+
+    def _dispatch(self, channel: Channel, resources: list[Resource], removed: list[str]) -> Response:
+        self._nonce += 1
+        nonce = str(self._nonce)
+        channel.owed = False
+        versions = {resource.name: resource.version for resource in resources}
+        channel.flight = Flight(nonce, versions | dict.fromkeys(removed, REMOVED))
+        endpoints = self._channels.get(ENDPOINT)
+        for resource in resources:
+            channel.forced.discard(resource.name)
+            channel.leaving.pop(resource.name, None)
+            channel.rejected.pop(resource.name, None)
+            self._note_needs(channel, resource)
+            if channel.type_url == CLUSTER and self._resend_needs and endpoints is not None:
+                for type_url, name in resource.needs:
+                    if type_url == ENDPOINT and name in endpoints.held:
+                        endpoints.forced.add(name)
+                        endpoints.dirty[name] = None
+        channel.forced.difference_update(removed)
+        return Response(channel.type_url, nonce, tuple(resources), tuple(removed))
