@@ -67,6 +67,7 @@ class ValueMatch:
     value: str = ""
     ignore_case: bool = False
     invert: bool = False
+    """It must not hold; what is not there does not hold, and so is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,15 @@ class RequestMatch:
     query: tuple[NamedMatch, ...] = ()
 
 
+MISSING_CLUSTER = "MissingBackend"
+"""No cluster has this name: its share of the requests is answered with 500. A backend that does not exist
+or may not be referred to has it (Gateway API: 500 in proportion to its weight)."""
+
+
 @dataclass(frozen=True, slots=True)
 class WeightedCluster:
     cluster: str
+    """A cluster that does not exist answers 500."""
     weight: int = 1
 
 
@@ -178,6 +185,9 @@ class Cluster:
     """Bind the upstream side here: 127.0.0.6 on the inbound side (decision 8)."""
     connect_timeout_seconds: float = 10.0
     """Istio's default (mesh config, connectTimeout)."""
+    endpoint_set: str = ""
+    """EDS only: the name of its EndpointSet where that is not the cluster's own: a subset that callers of
+    one namespace define in their own way."""
     restrict_to: tuple[str, ...] = ()
     """ORIGINAL_DESTINATION only: the addresses that it may be used for (headless TCP, decision 11)."""
 

@@ -1,0 +1,104 @@
+"""Clusters: what a caller's proxy knows of a service's port, or of a subset of it.
+
+Read by `listener.py`, `outbound.py` and `gateway.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tulle.kit.derived import Derived
+from tulle.mesh import headless
+from tulle.mesh.policy.destination import DestinationPolicy, SubsetPolicy, destination_policy
+from tulle.mesh.route.common import Destination
+from tulle.mesh.route.host import HostCells
+from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.tls import OPAQUE, SANITISED, mutual_tls
+from tulle.mesh.view import Cluster, Discovery, Origin
+from tulle.mesh.world import World
+
+
+class ClusterCells:
+    """The derived values of clusters. A scope is a namespace, or "" for any other (see `route/host.py`)."""
+
+    def __init__(self, world: World, hosts: HostCells) -> None:
+        graph = world.graph
+        self._world = world
+        self._hosts = hosts
+        self.policy: Derived[tuple[str, str], DestinationPolicy] = Derived(graph, self._find_policy, "policy")
+        self.cluster: Derived[tuple[Destination, str], Cluster | None] = Derived(graph, self._make, "cluster")
+        self.of_service: Derived[tuple[str, str], tuple[Cluster, ...]] = Derived(
+            graph, self._make_all, "service_clusters"
+        )
+
+    def _find_policy(self, at: tuple[str, str]) -> DestinationPolicy:
+        host, scope = at
+        return destination_policy(self._world, self._hosts.attachments, host, scope)
+
+    def _make(self, at: tuple[Destination, str]) -> Cluster | None:
+        """One cluster as callers of a scope see it; None if there is no such port or subset."""
+        destination, scope = at
+        found = self._hosts.port(destination.host, destination.port)
+        policy = self.policy((destination.host, scope))
+        if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
+            return None
+        return cluster(self._world, *found, destination.subset, policy, scope)
+
+    def _make_all(self, at: tuple[str, str]) -> tuple[Cluster, ...]:
+        """All clusters of a service, as the callers of a vantage see them."""
+        host, vantage = at
+        service = self._world.service(host)
+        if service is None or service.external_name:
+            return ()
+        policy = self.policy((host, vantage))
+        made: list[Cluster | None] = []
+        for port in self._hosts.ports(service):
+            declared = self._hosts.instances((host, port.number)) if service.headless else ()
+            if service.headless and not self._hosts.is_http(host, port, vantage):
+                made.append(headless.chosen_cluster(self._world, service, port, policy, declared))
+            else:
+                made.append(self.cluster((Destination(host, port.number), vantage)))
+            made += (
+                self.cluster((Destination(host, port.number, name), vantage)) for name, _ in policy.subsets
+            )
+            made += headless.instance_clusters(service, port, policy, declared)
+        return tuple(each for each in made if each is not None)
+
+
+def cluster(
+    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: str
+) -> Cluster:
+    """The cluster of a port; with a subset, of that part of it."""
+    destination = Destination(service.host, port.number, subset)
+    own = dict(policy.subsets).get(subset, policy.whole)
+    return Cluster(
+        name=destination.cluster,
+        discovery=Discovery.EDS,
+        origin=_origin(service, port, subset, own),
+        protocol=port.protocol,
+        balancing=own.balancing,
+        mtls=mutual_tls(world, destination, SANITISED if port.protocol.is_http else OPAQUE)
+        if own.mtls
+        else None,
+        endpoint_set=_endpoint_set(destination, policy, scope),
+    )
+
+
+def _endpoint_set(destination: Destination, policy: DestinationPolicy, scope: str) -> str:
+    """The name of a cluster's endpoints: its own, but for a subset that one namespace defines for itself."""
+    if policy.private and destination.subset:
+        return replace(destination, subset=f"{destination.subset}@{scope}").cluster
+    return ""
+
+
+def opaque(made: Cluster) -> Cluster:
+    """The cluster as something else than an HTTP connection manager feeds it."""
+    if made.mtls is None or made.mtls.alpn == OPAQUE:
+        return made
+    return replace(made, mtls=replace(made.mtls, alpn=OPAQUE))
+
+
+def _origin(service: Service, port: ServicePort, subset: str, policy: SubsetPolicy) -> Origin:
+    if subset and policy.origin is not None:
+        return policy.origin
+    return replace(service.origin, field=port.field or service.field)

@@ -1,0 +1,113 @@
+"""The inbound side: what reaches one workload, by the ports that services select on it.
+
+Read by `resolve.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tulle.mesh.problem import Problem
+from tulle.mesh.route.host import port_origin
+from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.view import Cluster, Discovery, Inbound, InboundMtls, InboundPort, Origin, Protocol
+from tulle.mesh.workload import Workload, WorkloadId
+from tulle.mesh.world import World
+from tulle.model.findings import Severity
+
+_SOURCE = "127.0.0.6"
+"""Marks the proxy's calls to its own application, so that they are not redirected again (decision 8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """One service's word about a port of the workload."""
+
+    service: Service
+    port: ServicePort
+    target: int
+
+    @property
+    def origin(self) -> Origin:
+        return port_origin(self.service, self.port)
+
+
+def inbound(world: World, at: WorkloadId) -> Inbound | None:
+    """What reaches a workload; None if there is no such workload, or no proxy before it."""
+    workload = world.workload(at)
+    if workload is None or not workload.proxy or workload.gateway or not workload.address:
+        return None
+    claims = _claims(world, at)
+    ports = tuple(_port(number, claims[number]) for number in sorted(claims))
+    return Inbound(
+        namespace=workload.namespace,
+        workload=workload.name,
+        address=workload.address,
+        identity=workload.identity,
+        trust_domain=world.trust_domain(),
+        ports=ports,
+        clusters=tuple(_cluster(workload, port) for port in ports),
+        default_mtls=InboundMtls.PERMISSIVE,
+    )
+
+
+def _claims(world: World, at: WorkloadId) -> dict[int, list[_Claim]]:
+    found: dict[int, list[_Claim]] = {}
+    for service in world.services_of(at):
+        for port in service.ports:
+            target = world.target_ports(at, service.host, port.number)
+            if target is not None and port.protocol is not Protocol.UDP:
+                found.setdefault(target, []).append(_Claim(service, port, target))
+    return found
+
+
+def _port(number: int, claims: list[_Claim]) -> InboundPort:
+    return InboundPort(
+        port=number,
+        protocol=_protocol(claims),
+        mtls=InboundMtls.PERMISSIVE,
+        cluster=f"inbound|{number}||",
+        origin=claims[0].origin,
+    )
+
+
+def _protocol(claims: list[_Claim]) -> Protocol:
+    """What all services say that say something; bytes alone where they disagree: that suits any of them."""
+    declared = {claim.port.protocol for claim in claims} - {Protocol.DETECT}
+    if not declared:
+        return Protocol.DETECT
+    return next(iter(declared)) if len(declared) == 1 else Protocol.TCP
+
+
+def _cluster(workload: Workload, port: InboundPort) -> Cluster:
+    return Cluster(
+        name=port.cluster,
+        discovery=Discovery.STATIC,
+        origin=port.origin,
+        protocol=port.protocol,
+        addresses=((workload.address, port.port),),
+        source_address=_SOURCE,
+    )
+
+
+def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
+    """Services that say different things about one port of a workload."""
+    found: list[Problem] = []
+    for number, claims in sorted(_claims(world, at).items()):
+        first = next((claim for claim in claims if claim.port.protocol is not Protocol.DETECT), None)
+        for claim in claims:
+            if first is None or claim.port.protocol in (Protocol.DETECT, first.port.protocol):
+                continue
+            found.append(
+                Problem(
+                    claim.service.key,
+                    claim.port.field or claim.service.field,
+                    "protocol-conflict",
+                    Severity.WARNING,
+                    f"port {number} of the workloads behind service {claim.service.name} is "
+                    f"{claim.port.protocol} here and {first.port.protocol} in service {first.service.name}; "
+                    "it is treated as TCP",
+                    "Give the port one protocol in both services.",
+                )
+            )
+    return tuple(found)

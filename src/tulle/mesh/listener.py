@@ -1,0 +1,149 @@
+"""The listeners of the outbound side: what a connection is, by where it goes.
+
+An HTTP port has one listener for all services with that port (`0.0.0.0_9080`); within it the host name
+decides. Every other port has a listener for each virtual address, so that bytes go to the right service
+without being looked at. Which routes hold is not known here, only whether any does: a changed route
+changes no listener. Read by `outbound.py`.
+"""
+
+from __future__ import annotations
+
+from tulle.kit.derived import Derived
+from tulle.mesh import headless
+from tulle.mesh.route import istio
+from tulle.mesh.route.common import MESH, PASSTHROUGH, Destination
+from tulle.mesh.route.host import HostCells, port_origin
+from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.view import (
+    HttpChain,
+    Origin,
+    OutboundChain,
+    OutboundListener,
+    Protocol,
+    Reject,
+    TcpChain,
+    WeightedCluster,
+)
+from tulle.mesh.world import World
+
+DETECTION_SECONDS = 0.1
+"""How long a caller whose port has no declared protocol waits for its own first byte (decision 14)."""
+HELLO_SECONDS = 5.0
+"""How long a TLS port with routes by SNI waits for the hello: there the caller speaks first."""
+_ANY = "0.0.0.0"  # noqa: S104  the name of a listener that no port is bound for
+
+
+class ListenerCells:
+    """The derived values of outbound listeners."""
+
+    def __init__(self, world: World, hosts: HostCells) -> None:
+        graph = world.graph
+        self._world = world
+        self._hosts = hosts
+        self.of_service: Derived[tuple[str, str], tuple[OutboundListener, ...]] = Derived(
+            graph, self._make_own, "service_listeners"
+        )
+        self.common: Derived[tuple[str, int], OutboundListener | None] = Derived(
+            graph, self._make_common, "common_listener"
+        )
+        self.of_scope: Derived[str, tuple[OutboundListener, ...]] = Derived(
+            graph, self._make_all, "outbound_listeners"
+        )
+
+    def _make_all(self, scope: str) -> tuple[OutboundListener, ...]:
+        made = [self.common((scope, number)) for number in self._hosts.numbers()]
+        for host in self._world.service_hosts():
+            made += self.of_service((host, self._hosts.vantage((host, scope))))
+        first: dict[str, OutboundListener] = {}
+        for listener in made:
+            if listener is not None:
+                first.setdefault(listener.name, listener)
+        return tuple(first[name] for name in sorted(first))
+
+    # -- ports of HTTP ---------------------------------------------------------------------------
+
+    def _make_common(self, at: tuple[str, int]) -> OutboundListener | None:
+        """All virtual addresses with this port; None if it is HTTP for no service."""
+        scope, number = at
+        origin = self._first_http(scope, number)
+        if origin is None:
+            return None
+        name = f"{_ANY}_{number}"
+        inside = OutboundChain(
+            "mesh",
+            HttpChain(str(number), f"outbound_{name}"),
+            origin,
+            destination_cidrs=(self._world.settings.service_cidr,),
+        )
+        any_goes = self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
+        out = _connect((WeightedCluster(PASSTHROUGH),) if any_goes else ())
+        return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
+
+    def _first_http(self, scope: str, number: int) -> Origin | None:
+        for host in self._hosts.at_port(number):
+            service = self._world.service(host)
+            meant = self._hosts.meant(service) if service is not None else None
+            port = meant.port(number) if meant is not None else None
+            if meant is None or port is None:
+                continue
+            if self._hosts.is_http(meant.host, port, self._hosts.vantage((meant.host, scope))):
+                return port_origin(meant, port)
+        return None
+
+    # -- ports with listeners of their own -------------------------------------------------------
+
+    def _make_own(self, at: tuple[str, str]) -> tuple[OutboundListener, ...]:
+        """The listeners for a service's own addresses, or for its instances' where it has none."""
+        host, vantage = at
+        service = self._world.service(host)
+        if service is None or service.external_name:
+            return ()
+        made: list[OutboundListener] = []
+        for port in self._hosts.ports(service):
+            http = self._hosts.is_http(host, port, vantage)
+            detect = DETECTION_SECONDS if port.protocol is Protocol.DETECT and not http else None
+            if service.headless:
+                declared = self._hosts.instances((host, port.number))
+                made += headless.listeners(service, port, declared, http, detect)
+            elif not http:
+                for address in service.addresses:
+                    made.append(self._for_address(service, port, vantage, address, detect))
+        return tuple(made)
+
+    def _for_address(
+        self, service: Service, port: ServicePort, vantage: str, address: str, detect: float | None
+    ) -> OutboundListener:
+        name = f"{address}_{port.number}"
+        origin = port_origin(service, port)
+        chains: list[OutboundChain] = []
+        inspect = detect
+        if detect is not None:
+            spoken = HttpChain(str(port.number), f"outbound_{name}")
+            chains.append(OutboundChain("http", spoken, origin, application="http"))
+        taken = (WeightedCluster(Destination(service.host, port.number).cluster),), origin
+        attached = self._hosts.attached((service.host, port.number, vantage)).virtual_service
+        resource = self._world.resource(attached) if attached is not None else None
+        if resource is not None:
+            by_name = istio.tls_routes(self._world, resource, MESH, port.number)
+            if port.protocol is Protocol.TLS and by_name:
+                inspect = HELLO_SECONDS
+                for number, each in enumerate(by_name):
+                    then = _connect(each.clusters)
+                    chains.append(
+                        OutboundChain(f"sni-{number}", then, each.origin, server_names=each.server_names)
+                    )
+            taken = istio.tcp_route(self._world, resource, MESH, port.number) or taken
+        otherwise = OutboundChain("tcp", _connect(taken[0]), taken[1])
+        return OutboundListener(name, address, port.number, tuple(chains), otherwise, origin, inspect)
+
+
+def connected(listeners: tuple[OutboundListener, ...]) -> set[str]:
+    """The clusters that connections are passed to without HTTP processing."""
+    chains = [chain for listener in listeners for chain in (*listener.chains, listener.otherwise)]
+    return {
+        each.cluster for chain in chains if isinstance(chain.then, TcpChain) for each in chain.then.clusters
+    }
+
+
+def _connect(clusters: tuple[WeightedCluster, ...]) -> TcpChain | Reject:
+    return TcpChain(clusters, clusters[0].cluster) if clusters else Reject()

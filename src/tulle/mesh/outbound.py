@@ -1,0 +1,152 @@
+"""The outbound side: what every workload of one namespace sees when it calls out.
+
+Here are the route tables, and the whole put together. Read by `resolve.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tulle.kit.derived import Derived
+from tulle.mesh import headless
+from tulle.mesh.cluster import ClusterCells, opaque
+from tulle.mesh.listener import ListenerCells, connected
+from tulle.mesh.name import short_forms
+from tulle.mesh.route import istio
+from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host
+from tulle.mesh.route.host import HostCells, HostPort, port_origin
+from tulle.mesh.view import (
+    Cluster,
+    Forward,
+    Origin,
+    Outbound,
+    Protocol,
+    RequestMatch,
+    Respond,
+    Route,
+    RouteTable,
+    VirtualHost,
+    WeightedCluster,
+)
+from tulle.mesh.world import World
+
+_FOREIGN_PORT = 80
+"""Where routes of hosts that no service has are looked for, as in Istio."""
+_POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
+
+
+class OutboundCells:
+    """The derived values of the outbound side."""
+
+    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells) -> None:
+        graph = world.graph
+        self._world = world
+        self._hosts = hosts
+        self._cluster_cells = clusters
+        self._listeners = ListenerCells(world, hosts)
+        self._virtual_hosts: Derived[HostPort, tuple[VirtualHost, ...]] = Derived(
+            graph, self._make_virtual_hosts, "virtual_hosts"
+        )
+        self._foreign: Derived[str, tuple[VirtualHost, ...]] = Derived(
+            graph, self._make_foreign, "foreign_hosts"
+        )
+        self._table: Derived[tuple[str, int], RouteTable | None] = Derived(
+            graph, self._make_table, "route_table"
+        )
+        self._clusters: Derived[str, tuple[Cluster, ...]] = Derived(
+            graph, self._make_clusters, "outbound_clusters"
+        )
+        self.outbound: Derived[str, Outbound] = Derived(graph, self._make, "outbound")
+
+    def _make(self, scope: str) -> Outbound:
+        tables = (self._table((scope, number)) for number in self._hosts.numbers())
+        return Outbound(
+            scope=f"outbound/{scope}",
+            allow_any=self._allow_any(),
+            listeners=self._listeners.of_scope(scope),
+            route_tables=tuple(table for table in tables if table is not None),
+            clusters=self._clusters(scope),
+        )
+
+    def _allow_any(self) -> bool:
+        return self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
+
+    def _make_clusters(self, scope: str) -> tuple[Cluster, ...]:
+        found = {
+            each.name: each
+            for host in self._world.service_hosts()
+            for each in self._cluster_cells.of_service((host, self._hosts.vantage((host, scope))))
+        }
+        for name in connected(self._listeners.of_scope(scope)) & found.keys():
+            found[name] = opaque(found[name])
+        return tuple(found[name] for name in sorted(found))
+
+    # -- route tables ----------------------------------------------------------------------------
+
+    def _make_table(self, at: tuple[str, int]) -> RouteTable | None:
+        """All virtual hosts of a port that may speak HTTP; None if none does."""
+        scope, number = at
+        found: list[VirtualHost] = []
+        for host in self._hosts.at_port(number):
+            found += self._virtual_hosts((host, number, self._hosts.vantage((host, scope))))
+        if not found:
+            return None  # no listener leads here
+        if number == _FOREIGN_PORT:
+            found += self._foreign(scope)
+        return RouteTable(str(number), (*_distinct(found), self._rest()), found[0].origin)
+
+    def _make_virtual_hosts(self, at: HostPort) -> tuple[VirtualHost, ...]:
+        host, number, vantage = at
+        service = self._world.service(host)
+        meant = self._hosts.meant(service) if service is not None else None
+        port = meant.port(number) if meant is not None else None
+        if service is None or meant is None or port is None:
+            return ()
+        if not (port.protocol.is_http or port.protocol is Protocol.DETECT):
+            return ()
+        domains = (*short_forms(host, vantage, self._world.settings.cluster_domain), *service.addresses)
+        routes = self._hosts.routes((meant.host, number, vantage if meant is service else ""))
+        whole = VirtualHost(f"{host}:{number}", domains, routes, port_origin(service, port))
+        declared = self._hosts.instances((host, number)) if service.headless else ()
+        return (whole, *headless.virtual_hosts(self._world, service, port, vantage, declared))
+
+    def _make_foreign(self, scope: str) -> tuple[VirtualHost, ...]:
+        """Hosts that VirtualServices of the mesh name and no service has; of several the oldest counts."""
+        best: dict[str, VirtualHost] = {}
+        for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
+            if not istio.visible(resource, scope):
+                continue
+            for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
+                if host == "*" or host in best or self._is_known(host):
+                    continue
+                routes = istio.http_routes(self._world, resource, MESH, _FOREIGN_PORT)
+                origin = Origin("VirtualService", resource.namespace, resource.name, "spec.hosts")
+                if routes:
+                    best[host] = VirtualHost(f"{host}:{_FOREIGN_PORT}", (host,), routes, origin)
+        return tuple(best[host] for host in sorted(best))
+
+    def _is_known(self, host: str) -> bool:
+        if "*" not in host:
+            return self._world.service(host) is not None
+        return any(covers(host, each) for each in self._world.service_hosts())
+
+    def _rest(self) -> VirtualHost:
+        """What no virtual host takes, under Istio's names."""
+        if self._allow_any():
+            route = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY)
+            return VirtualHost("allow_any", ("*",), (route,), _POLICY)
+        route = Route("block_all", RequestMatch(), Respond(502), _POLICY)
+        return VirtualHost("block_all", ("*",), (route,), _POLICY)
+
+
+def _distinct(hosts: Iterable[VirtualHost]) -> list[VirtualHost]:
+    """Each name once: the first virtual host keeps it (Envoy refuses a table with a name in two)."""
+    seen: set[str] = set()
+    made: list[VirtualHost] = []
+    for each in hosts:
+        domains = tuple(name for name in dict.fromkeys(each.domains) if name not in seen)
+        seen.update(domains)
+        if domains:
+            made.append(each if domains == each.domains else replace(each, domains=domains))
+    return made

@@ -1,0 +1,107 @@
+"""Which written routes concern a host or a gateway: indexes over the resources.
+
+A reader of one host's routes depends on the routes of that host alone, so that a change of one route
+resolves nothing else again. Read by the languages' modules and by `gateway.py` and `status.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tulle.kit.derived import Index
+from tulle.mesh.name import qualify
+from tulle.mesh.route.common import MESH
+from tulle.mesh.world import World
+from tulle.model import gateway_api, istio
+from tulle.model.gateway_api import HTTPRouteSpec
+from tulle.model.istio import DestinationRuleSpec, VirtualServiceSpec
+from tulle.model.resource import Key, Resource
+
+HTTP_ROUTE = (gateway_api.GROUP, "HTTPRoute")
+GATEWAY = (gateway_api.GROUP, "Gateway")
+VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
+DESTINATION_RULE = (istio.GROUP, "DestinationRule")
+ISTIO_GATEWAY = (istio.GROUP, "Gateway")
+
+WILDCARD = "*"
+"""The index key of all hosts with a wildcard: there are few, and each may concern any host."""
+
+Parent = tuple[str, str, str, str]
+"""group, kind, namespace and name of what a route attaches to"""
+
+
+def bound_gateways(spec: VirtualServiceSpec, namespace: str) -> tuple[str, ...]:
+    """`NAMESPACE/NAME` of the gateways that a VirtualService binds to; `mesh` for all sidecars."""
+    return qualified_gateways(spec.gateways, namespace) or (MESH,)
+
+
+def qualified_gateways(written: tuple[str, ...], namespace: str) -> tuple[str, ...]:
+    """Gateways as a VirtualService of this namespace names them, as `NAMESPACE/NAME` or `mesh`."""
+    return tuple(each if each == MESH or "/" in each else f"{namespace}/{each}" for each in written)
+
+
+class Attachments:
+    """The indexes of one World."""
+
+    def __init__(self, world: World) -> None:
+        self._domain = world.settings.cluster_domain
+        graph, resources = world.graph, world.resources
+        self._by_parent: Index[Parent, Key, Resource[Any]] = Index(graph, resources, self._parents)
+        self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
+        self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
+        self._rules: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._rule_hosts)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def http_routes(self, parent: Parent) -> tuple[Resource[HTTPRouteSpec], ...]:
+        """The HTTPRoutes that name this parent, accepted by it or not."""
+        return self._by_parent.get(parent)
+
+    def virtual_services(self, host: str) -> tuple[Resource[VirtualServiceSpec], ...]:
+        """The VirtualServices of the mesh that name this host; with `WILDCARD` those with any wildcard."""
+        return self._by_host.get(host)
+
+    def of_gateway(self, gateway: str) -> tuple[Resource[VirtualServiceSpec], ...]:
+        """The VirtualServices that bind to the Istio Gateway `NAMESPACE/NAME`, or to the `mesh`."""
+        return self._by_gateway.get(gateway)
+
+    def destination_rules(self, namespace: str, host: str) -> tuple[Resource[DestinationRuleSpec], ...]:
+        """The DestinationRules of a namespace for this host; with `WILDCARD` those with any wildcard."""
+        return self._rules.get((namespace, host))
+
+    # -- the keys --------------------------------------------------------------------------------
+
+    def _parents(self, key: Key, resource: Resource[Any]) -> Iterator[Parent]:
+        if (key.group, key.kind) == HTTP_ROUTE:
+            spec: HTTPRouteSpec = resource.spec
+            for parent in spec.parent_refs:
+                yield (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
+
+    def _virtual_service_hosts(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
+        if (key.group, key.kind) == VIRTUAL_SERVICE:
+            spec: VirtualServiceSpec = resource.spec
+            if MESH in bound_gateways(spec, key.namespace):
+                for host in spec.hosts:
+                    yield from self._names(host, key.namespace)
+
+    def _gateways(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
+        if (key.group, key.kind) == VIRTUAL_SERVICE:
+            yield from bound_gateways(resource.spec, key.namespace)
+
+    def _rule_hosts(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, str]]:
+        if (key.group, key.kind) == DESTINATION_RULE:
+            spec: DestinationRuleSpec = resource.spec
+            for name in self._names(spec.host, key.namespace):
+                yield (key.namespace, name)
+
+    def _names(self, host: str, namespace: str) -> Iterator[str]:
+        """A name of two labels may be short for a service or a name of its own: both are kept."""
+        if "*" in host:
+            yield WILDCARD
+            return
+        written = host.lower().rstrip(".")
+        yield written
+        full = qualify(host, namespace, self._domain)
+        if full != written:
+            yield full

@@ -1,0 +1,177 @@
+"""What is attached to a service's host, and how its ports are seen from a namespace.
+
+A service is seen in the same way from most namespaces; only its own one (short names) and those that have
+rules of their own see it differently. So the parts of a service are derived once for each *vantage*: the
+namespace where that matters, else "". One changed route computes the routes of its host again, and then
+the one route table of each namespace; listeners, clusters and inbound sides read no route.
+Read by `cluster.py`, `listener.py`, `outbound.py` and `gateway.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tulle.kit.derived import Derived
+from tulle.mesh.policy.destination import rules_in
+from tulle.mesh.route import gateway_api, istio
+from tulle.mesh.route.attachment import WILDCARD, Attachments
+from tulle.mesh.route.common import MESH, Destination
+from tulle.mesh.route.gateway_api import RankedRoute
+from tulle.mesh.route.instance import Instance, instances
+from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
+from tulle.mesh.world import World
+from tulle.model.resource import Key
+
+HostPort = tuple[str, int, str]
+"""host, port, vantage"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The resources that route a port: HTTPRoutes, or else one VirtualService, or none."""
+
+    http_routes: tuple[Key, ...] = ()
+    virtual_service: Key | None = None
+    http: bool = False
+    """Whether they make a port HTTP for which nobody declared a protocol."""
+
+
+class HostCells:
+    """The derived values of hosts."""
+
+    def __init__(self, world: World, attachments: Attachments) -> None:
+        graph = world.graph
+        self.attachments = attachments
+        self._world = world
+        self.ranked: Derived[tuple[Key, bool], tuple[RankedRoute, ...]] = Derived(
+            graph, self._rank, "ranked_routes"
+        )
+        self.attached: Derived[HostPort, Attached] = Derived(graph, self._find_attached, "attached")
+        self.routes: Derived[HostPort, tuple[Route, ...]] = Derived(graph, self._find_routes, "host_routes")
+        self.vantage: Derived[tuple[str, str], str] = Derived(graph, self._find_vantage, "vantage")
+        self.instances: Derived[tuple[str, int], tuple[Instance, ...]] = Derived(
+            graph, self._find_instances, "instances"
+        )
+        self.at_port: Derived[int, tuple[str, ...]] = Derived(graph, self._find_hosts, "hosts_of_port")
+        self._by_port: Derived[str, dict[int, tuple[str, ...]]] = Derived(
+            graph, self._sort_by_port, "hosts_by_port"
+        )
+        self._numbers: Derived[str, tuple[int, ...]] = Derived(graph, self._list_numbers, "port_numbers")
+
+    # -- services and ports ----------------------------------------------------------------------
+
+    def numbers(self) -> tuple[int, ...]:
+        """The port numbers of all services, sorted."""
+        return self._numbers("")
+
+    def meant(self, service: Service) -> Service | None:
+        """The service itself; for an ExternalName the one that it names, or none outside the mesh."""
+        if not service.external_name:
+            return service
+        meant = self._world.service(service.external_name.lower().rstrip("."))
+        return meant if meant is not None and not meant.external_name else None
+
+    def ports(self, service: Service) -> tuple[ServicePort, ...]:
+        """The ports that are proxied. An ExternalName service has those of the service that it means."""
+        meant = self.meant(service)
+        return tuple(port for port in meant.ports if port.protocol is not Protocol.UDP) if meant else ()
+
+    def port(self, host: str, number: int) -> tuple[Service, ServicePort] | None:
+        """A service and its port, if there is such a one."""
+        service = self._world.service(host)
+        port = service.port(number) if service is not None else None
+        return (service, port) if service is not None and port is not None else None
+
+    def is_http(self, host: str, port: ServicePort, vantage: str) -> bool:
+        """Whether a port is HTTP for certain, without looking at the first bytes."""
+        return port.protocol.is_http or (
+            port.protocol is Protocol.DETECT and self.attached((host, port.number, vantage)).http
+        )
+
+    def _sort_by_port(self, _: str) -> dict[int, tuple[str, ...]]:
+        found: dict[int, list[str]] = {}
+        for service in self._world.services():
+            for port in self.ports(service):
+                found.setdefault(port.number, []).append(service.host)
+        return {number: tuple(hosts) for number, hosts in found.items()}
+
+    def _find_hosts(self, number: int) -> tuple[str, ...]:
+        return self._by_port("").get(number, ())
+
+    def _list_numbers(self, _: str) -> tuple[int, ...]:
+        return tuple(sorted(self._by_port("")))
+
+    def _find_instances(self, at: tuple[str, int]) -> tuple[Instance, ...]:
+        found = self.port(*at)
+        return instances(self._world, *found) if found is not None and found[0].headless else ()
+
+    # -- from where it is seen -------------------------------------------------------------------
+
+    def _find_vantage(self, at: tuple[str, str]) -> str:
+        host, scope = at
+        service = self._world.service(host)
+        if service is None or service.namespace == scope:
+            return scope
+        parent = ("", "Service", service.namespace, service.name)
+        if any(route.namespace == scope for route in self.attachments.http_routes(parent)):
+            return scope
+        private = any(
+            each.namespace == scope and "." in each.spec.export_to
+            for name in (host, WILDCARD)
+            for each in self.attachments.virtual_services(name)
+        )
+        return scope if private or rules_in(self._world, self.attachments, scope, host) else ""
+
+    # -- routes ----------------------------------------------------------------------------------
+
+    def _rank(self, at: tuple[Key, bool]) -> tuple[RankedRoute, ...]:
+        key, at_gateway = at
+        resource = self._world.resource(key)
+        return gateway_api.ranked_routes(self._world, resource, at_gateway) if resource is not None else ()
+
+    def _find_attached(self, at: HostPort) -> Attached:
+        """HTTPRoutes stand before a VirtualService for the same host: the two languages are not mixed
+        (Istio leaves undefined what a mixture does). The VirtualService has a finding that says so.
+        """
+        host, number, vantage = at
+        found = self.port(host, number)
+        if found is None:
+            return Attached()
+        service, port = found
+        routes = gateway_api.attached(self.attachments, service, port, vantage)
+        if routes:
+            return Attached(tuple(route.key for route in routes), None, http=True)
+        resource = istio.attached(self._world, self.attachments, host, vantage)
+        if resource is None:
+            return Attached()
+        return Attached((), resource.key, http=bool(istio.http_routes(self._world, resource, MESH, number)))
+
+    def _find_routes(self, at: HostPort) -> tuple[Route, ...]:
+        """The routes of one port of a service. Where routes are attached, what none of them matches is
+        answered with 404 (GEP-1426, "Route presence"; Istio does the same).
+        """
+        found = self.port(at[0], at[1])
+        if found is None:
+            return ()
+        attached = self.attached(at)
+        if attached.http_routes:
+            ranked = [each for key in attached.http_routes for each in self.ranked((key, False))]
+            return gateway_api.in_order(ranked)
+        if attached.virtual_service is not None:
+            resource = self._world.resource(attached.virtual_service)
+            routes = istio.http_routes(self._world, resource, MESH, at[1]) if resource is not None else ()
+            if routes:
+                return routes
+        return (default_route(*found),)
+
+
+def default_route(service: Service, port: ServicePort) -> Route:
+    """What a port does to which no route is attached (under Istio's name)."""
+    clusters = (WeightedCluster(Destination(service.host, port.number).cluster),)
+    return Route("default", RequestMatch(), Forward(clusters), port_origin(service, port))
+
+
+def port_origin(service: Service, port: ServicePort) -> Origin:
+    """The port of a service as what caused an object."""
+    return replace(service.origin, field=port.field or service.field)

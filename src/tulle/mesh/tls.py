@@ -1,0 +1,19 @@
+"""mTLS as a client's proxy speaks it. Read by `cluster.py` and `headless.py`."""
+
+from __future__ import annotations
+
+from tulle.mesh.route.common import Destination
+from tulle.mesh.view import MutualTls
+from tulle.mesh.world import World
+
+SANITISED = "tulle-http"
+"""ALPN of a cluster that only an HTTP connection manager feeds, which removes what callers forge
+(decision 24)."""
+OPAQUE = "tulle"
+"""ALPN of every other cluster with mTLS."""
+
+
+def mutual_tls(world: World, destination: Destination, alpn: str) -> MutualTls | None:
+    """mTLS to the declared workloads of a service; None where there is none yet (decision 18)."""
+    identities = world.server_identities(destination.host)
+    return MutualTls(identities, alpn, destination.sni) if identities else None
