@@ -27,8 +27,8 @@ MAXIMUM_DOCUMENTS = 10_000
 """In one file, the items of a List counted singly."""
 MAXIMUM_DEPTH = 64
 """Of nesting. Published schemas need less than 20."""
-MAXIMUM_NODES = 2_000_000
-"""In one file, aliases written out: a few lines of aliases of aliases can stand for billions of values."""
+MAXIMUM_ALIASED = 100_000
+"""Values that come from aliases: a few lines of aliases of aliases can stand for billions of values."""
 
 
 def parse(text: str, file: str, namespace: str = "default") -> tuple[list[Resource[Any]], list[Finding]]:
@@ -50,7 +50,7 @@ def parse(text: str, file: str, namespace: str = "default") -> tuple[list[Resour
 
 def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
     """The documents of a text, empty ones left out, the items of a List taken singly."""
-    reader = _Reader(file)
+    reader = _Reader(file, text)
     if len(text) > MAXIMUM_BYTES:
         return [], [
             reader.finding(1, 1, "too-large", f"more than {MAXIMUM_BYTES} characters", "Split the file.")
@@ -68,7 +68,7 @@ def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
                         "Split the file.",
                     )
     except _Refused as refused:
-        mark = refused.node.start_mark
+        mark = refused.mark
         reader.findings.append(
             reader.finding(mark.line + 1, mark.column + 1, refused.code, str(refused), refused.remedy)
         )
@@ -84,12 +84,34 @@ def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
 
 
 def _compose(text: str) -> Iterator[Node]:
-    loader = yaml.CSafeLoader(_spaces_for_tabs(text))
+    text = _spaces_for_tabs(text)
+    _check_depth(text)
+    loader = yaml.CSafeLoader(text)
     try:
         while loader.check_node():
             node = loader.get_node()
             if node is not None:
                 yield node
+    finally:
+        loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """The composer recurses in C and would overflow its stack: count the depth in the flat events first."""
+    depth = 0
+    loader = yaml.CSafeLoader(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if event is not None and depth > MAXIMUM_DEPTH:
+                message = f"it is nested more than {MAXIMUM_DEPTH} deep"
+                raise _Refused(event, "too-large", message, "Make it flatter.")
+    except yaml.YAMLError:
+        return  # the composer comes to the same place, and says so
     finally:
         loader.dispose()
 
@@ -106,9 +128,9 @@ def _spaces_for_tabs(text: str) -> str:
 
 
 class _Refused(Exception):  # noqa: N818  it ends the reading of one file and is not an error of ours
-    def __init__(self, node: Node, code: str, message: str, remedy: str) -> None:
+    def __init__(self, at: Node | yaml.Event, code: str, message: str, remedy: str) -> None:
         super().__init__(message)
-        self.node = node
+        self.mark: Any = at.start_mark
         self.code = code
         self.remedy = remedy
 
@@ -137,7 +159,7 @@ def _scalar(node: ScalarNode) -> Any:
             return WrittenFloat(text.replace("_", ""))
         case "float" if ":" not in text:
             return text
-        case "str" | "int" | "float" | "timestamp" | "value" | "binary":
+        case "str" | "int" | "float" | "timestamp" | "value" | "binary" | "merge":
             return text
         case _:
             raise _Refused(node, "invalid-yaml", f"the tag {node.tag} is not known", "Remove the tag.")
@@ -146,8 +168,9 @@ def _scalar(node: ScalarNode) -> Any:
 class _Reader:
     """Reads the nodes of one file, with one bound for all of it."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, text: str) -> None:
         self.file = file
+        self._maximum = MAXIMUM_ALIASED + len(text)  # a value that is no alias takes a character at least
         self.findings: list[Finding] = []
         self._nodes = 0
 
@@ -184,10 +207,8 @@ class _Reader:
 
     def _value(self, node: Node, path: str, places: dict[str, Place], around: tuple[Node, ...]) -> Any:
         self._nodes += 1
-        if self._nodes > MAXIMUM_NODES:
-            raise _Refused(
-                node, "too-large", f"it stands for more than {MAXIMUM_NODES} values", "Use fewer aliases."
-            )
+        if self._nodes > self._maximum:
+            raise _Refused(node, "too-large", "its aliases stand for too many values", "Use fewer aliases.")
         if isinstance(node, ScalarNode):
             return _scalar(node)
         if len(around) >= MAXIMUM_DEPTH:

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tulle.model.gateway_api.http_filter import HTTPRouteFilter, check_names
 from tulle.model.gateway_api.shared import (
     NOT_YET,
     BackendObjectReference,
-    Fraction,
-    LocalObjectReference,
     ParentReference,
     SectionName,
     SessionPersistence,
 )
 from tulle.model.schema import (
-    Bool,
-    DnsName,
     GatewayDuration,
     HeaderName,
     Hostname,
     Int,
     Model,
-    Port,
-    at_most_one,
     check_regex,
     problem,
     seconds,
@@ -91,114 +86,10 @@ class HTTPRouteMatch(Model):
     query_params: Annotated[tuple[HTTPQueryParamMatch, ...], Field(max_length=16)] = ()
     method: Method | None = None
 
-
-class HTTPHeader(Model):
-    name: HeaderName
-    value: Annotated[str, Field(min_length=1, max_length=4096)]
-
-
-class HTTPHeaderFilter(Model):
-    set: Annotated[tuple[HTTPHeader, ...], Field(max_length=16)] = ()
-    add: Annotated[tuple[HTTPHeader, ...], Field(max_length=16)] = ()
-    remove: Annotated[tuple[str, ...], Field(max_length=16)] = ()
-
-
-class HTTPRequestMirrorFilter(Model):
-    backend_ref: BackendObjectReference
-    percent: Annotated[Int, Field(ge=0, le=100)] | None = None
-    fraction: Fraction | None = None
-
     @model_validator(mode="after")
-    def _share(self) -> HTTPRequestMirrorFilter:
-        at_most_one(self, "percent", "fraction")
-        return self
-
-
-class HTTPPathModifier(Model):
-    type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
-    replace_full_path: Annotated[str, Field(max_length=1024)] | None = None
-    replace_prefix_match: Annotated[str, Field(max_length=1024)] | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> HTTPPathModifier:
-        full = self.type == "ReplaceFullPath"
-        needed, other = ("replaceFullPath", "replacePrefixMatch")[:: 1 if full else -1]
-        value, wrong = (self.replace_full_path, self.replace_prefix_match)[:: 1 if full else -1]
-        if value is None or wrong is not None:
-            raise problem(
-                "exclusive-fields",
-                f"type {self.type} needs {needed} and excludes {other}",
-                remedy=f"Write {needed} alone.",
-                field=other if wrong is not None else "",
-            )
-        return self
-
-
-class HTTPRequestRedirectFilter(Model):
-    scheme: Literal["http", "https"] | None = None
-    hostname: DnsName | None = None
-    path: HTTPPathModifier | None = None
-    port: Port | None = None
-    status_code: Literal[301, 302, 303, 307, 308] = 302
-
-
-class HTTPURLRewriteFilter(Model):
-    hostname: DnsName | None = None
-    path: HTTPPathModifier | None = None
-
-
-class HTTPCORSFilter(Model):
-    allow_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-    allow_credentials: Bool | None = None
-    allow_methods: Annotated[tuple[str, ...], Field(max_length=9)] = ()
-    allow_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-    expose_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-    max_age: Annotated[Int, Field(ge=1)] = 5
-
-
-_FILTERS = {
-    "RequestHeaderModifier": "request_header_modifier",
-    "ResponseHeaderModifier": "response_header_modifier",
-    "RequestMirror": "request_mirror",
-    "RequestRedirect": "request_redirect",
-    "URLRewrite": "url_rewrite",
-    "ExtensionRef": "extension_ref",
-    "CORS": "cors",
-    "ExternalAuth": "external_auth",
-}
-
-
-class HTTPRouteFilter(Model):
-    type: Literal[
-        "RequestHeaderModifier",
-        "ResponseHeaderModifier",
-        "RequestMirror",
-        "RequestRedirect",
-        "URLRewrite",
-        "ExtensionRef",
-        "CORS",
-        "ExternalAuth",
-    ]
-    request_header_modifier: HTTPHeaderFilter | None = None
-    response_header_modifier: HTTPHeaderFilter | None = None
-    request_mirror: HTTPRequestMirrorFilter | None = None
-    request_redirect: HTTPRequestRedirectFilter | None = None
-    url_rewrite: HTTPURLRewriteFilter | None = None
-    cors: HTTPCORSFilter | None = None
-    external_auth: dict[str, Any] | None = None
-    extension_ref: LocalObjectReference | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> HTTPRouteFilter:
-        for kind, name in _FILTERS.items():
-            alias = type(self).model_fields[name].alias or name
-            if (getattr(self, name) is not None) != (kind == self.type):
-                raise problem(
-                    "exclusive-fields",
-                    f"{alias} and type {kind} belong together",
-                    remedy=f"Write the field that belongs to type {self.type}, and no other.",
-                    field=alias if getattr(self, name) is not None else "type",
-                )
+    def _names_are_distinct(self) -> HTTPRouteMatch:
+        check_names(self.headers, "headers")
+        check_names(self.query_params, "queryParams")
         return self
 
 
@@ -264,6 +155,17 @@ class HTTPRouteRule(Model):
                     remedy="Put it all into one filter.",
                     field="filters",
                 )
+        prefixed = len(self.matches) == 1 and self.matches[0].path.type == "PathPrefix"
+        for index, each in enumerate(self.filters):
+            modifier = each.request_redirect or each.url_rewrite
+            path = modifier.path if modifier is not None else None
+            if path is not None and path.type == "ReplacePrefixMatch" and not prefixed:
+                raise problem(
+                    "exclusive-fields",
+                    "replacePrefixMatch needs exactly one match, of type PathPrefix",
+                    remedy="Write one match with a path of type PathPrefix, or ReplaceFullPath.",
+                    field=f"filters[{index}]",
+                )
         return self
 
 
@@ -286,6 +188,17 @@ class HTTPRouteSpec(Model):
                     field=f"parentRefs[{index}]",
                 )
             seen.add(key)
+        return self
+
+    @model_validator(mode="after")
+    def _matches_are_few(self) -> HTTPRouteSpec:
+        if sum(len(rule.matches) for rule in self.rules) > 128:
+            raise problem(
+                "invalid-value",
+                "there are more than 128 matches in all rules together",
+                remedy="Spread them over several HTTPRoutes.",
+                field="rules",
+            )
         return self
 
     @model_validator(mode="after")

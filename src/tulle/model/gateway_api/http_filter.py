@@ -1,0 +1,148 @@
+"""The filters of an HTTPRoute (apis/v1/httproute_types.go, v1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from tulle.model.gateway_api.shared import (
+    BackendObjectReference,
+    Fraction,
+    LocalObjectReference,
+)
+from tulle.model.schema import Bool, DnsName, HeaderName, Int, Model, Port, at_most_one, problem
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def check_names(items: Sequence[_Named], field: str) -> None:
+    """Refuse two items of one name: the schema calls these lists maps by name."""
+    for index, item in enumerate(items):
+        if any(item.name == before.name for before in items[:index]):
+            raise problem(
+                "duplicate-name",
+                f"“{item.name}” stands twice",
+                remedy="Write it once.",
+                field=f"{field}[{index}].name",
+            )
+
+
+class HTTPHeader(Model):
+    name: HeaderName
+    value: Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class HTTPHeaderFilter(Model):
+    set: Annotated[tuple[HTTPHeader, ...], Field(max_length=16)] = ()
+    add: Annotated[tuple[HTTPHeader, ...], Field(max_length=16)] = ()
+    remove: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> HTTPHeaderFilter:
+        check_names(self.set, "set")
+        check_names(self.add, "add")
+        return self
+
+
+class HTTPRequestMirrorFilter(Model):
+    backend_ref: BackendObjectReference
+    percent: Annotated[Int, Field(ge=0, le=100)] | None = None
+    fraction: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _share(self) -> HTTPRequestMirrorFilter:
+        at_most_one(self, "percent", "fraction")
+        return self
+
+
+class HTTPPathModifier(Model):
+    type: Literal["ReplaceFullPath", "ReplacePrefixMatch"]
+    replace_full_path: Annotated[str, Field(max_length=1024)] | None = None
+    replace_prefix_match: Annotated[str, Field(max_length=1024)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> HTTPPathModifier:
+        full = self.type == "ReplaceFullPath"
+        needed, other = ("replaceFullPath", "replacePrefixMatch")[:: 1 if full else -1]
+        value, wrong = (self.replace_full_path, self.replace_prefix_match)[:: 1 if full else -1]
+        if value is None or wrong is not None:
+            raise problem(
+                "exclusive-fields",
+                f"type {self.type} needs {needed} and excludes {other}",
+                remedy=f"Write {needed} alone.",
+                field=other if wrong is not None else "",
+            )
+        return self
+
+
+class HTTPRequestRedirectFilter(Model):
+    scheme: Literal["http", "https"] | None = None
+    hostname: DnsName | None = None
+    path: HTTPPathModifier | None = None
+    port: Port | None = None
+    status_code: Literal[301, 302, 303, 307, 308] = 302
+
+
+class HTTPURLRewriteFilter(Model):
+    hostname: DnsName | None = None
+    path: HTTPPathModifier | None = None
+
+
+class HTTPCORSFilter(Model):
+    allow_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    allow_credentials: Bool | None = None
+    allow_methods: Annotated[tuple[str, ...], Field(max_length=9)] = ()
+    allow_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    expose_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    max_age: Annotated[Int, Field(ge=1)] = 5
+
+
+_FILTERS = {
+    "RequestHeaderModifier": "request_header_modifier",
+    "ResponseHeaderModifier": "response_header_modifier",
+    "RequestMirror": "request_mirror",
+    "RequestRedirect": "request_redirect",
+    "URLRewrite": "url_rewrite",
+    "ExtensionRef": "extension_ref",
+    "CORS": "cors",
+    "ExternalAuth": "external_auth",
+}
+
+
+class HTTPRouteFilter(Model):
+    type: Literal[
+        "RequestHeaderModifier",
+        "ResponseHeaderModifier",
+        "RequestMirror",
+        "RequestRedirect",
+        "URLRewrite",
+        "ExtensionRef",
+        "CORS",
+        "ExternalAuth",
+    ]
+    request_header_modifier: HTTPHeaderFilter | None = None
+    response_header_modifier: HTTPHeaderFilter | None = None
+    request_mirror: HTTPRequestMirrorFilter | None = None
+    request_redirect: HTTPRequestRedirectFilter | None = None
+    url_rewrite: HTTPURLRewriteFilter | None = None
+    cors: HTTPCORSFilter | None = None
+    external_auth: dict[str, Any] | None = None
+    extension_ref: LocalObjectReference | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> HTTPRouteFilter:
+        for kind, name in _FILTERS.items():
+            alias = type(self).model_fields[name].alias or name
+            if (getattr(self, name) is not None) != (kind == self.type):
+                raise problem(
+                    "exclusive-fields",
+                    f"{alias} and type {kind} belong together",
+                    remedy=f"Write the field that belongs to type {self.type}, and no other.",
+                    field=alias if getattr(self, name) is not None else "type",
+                )
+        return self
