@@ -230,7 +230,9 @@ class EnvoyLike(RuleBasedStateMachine):
         clusters = sorted(set[str]().union(*routes.values()))
         resources = [Resource(CLUSTER, c, b"%d" % flavours[int(c[1])], ((ENDPOINT, c),)) for c in clusters]
         resources += [
-            Resource(ENDPOINT, c, b"%d" % flavours[3 - int(c[1])]) for c in clusters if not (mute and c == "c0")
+            Resource(ENDPOINT, c, b"%d" % flavours[3 - int(c[1])])
+            for c in clusters
+            if not (mute and c == "c0")
         ]
         resources += [Resource(ROUTE, r, json.dumps(sorted(c)).encode()) for r, c in routes.items()]
         resources += [

@@ -23,7 +23,7 @@ class NodeStatus:
     acked: tuple[tuple[str, int], ...] = ()
     """(type url, how many resources the client has acknowledged and still has)"""
     moving: bool = False
-    """An answer of the client is outstanding."""
+    """It is for the client to say something."""
 
     @property
     def decided(self) -> bool:

@@ -105,19 +105,18 @@ class Subscription:
 
     @property
     def settled(self) -> bool:
-        """Whether the client has acknowledged all that it is to have now. One that asked for nothing, or for
-        clusters and not for listeners, is still starting."""
-        if not self._channels or (CLUSTER in self._channels and LISTENER not in self._channels):
-            return False
-        return not any(
-            channel.busy() or channel.leaving or channel.rejected or self._unready(channel)
-            for channel in self._channels.values()
+        """Whether the client has acknowledged all that it is to have now."""
+        return not self.moving and not any(
+            channel.busy() or channel.leaving or channel.rejected for channel in self._channels.values()
         )
 
     @property
     def moving(self) -> bool:
-        """Whether an answer of the client is outstanding."""
-        return any(channel.flight is not None for channel in self._channels.values())
+        """Whether it is for the client to say something: an answer is outstanding, or it did not ask yet for
+        what it needs. One that asked for nothing, or for clusters and not for listeners, is starting."""
+        if not self._channels or (CLUSTER in self._channels and LISTENER not in self._channels):
+            return True
+        return any(c.flight is not None or self._unready(c) for c in self._channels.values())
 
     def errors(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         """(type url, the client's detail, names) of what it refuses at its current content."""
@@ -227,8 +226,9 @@ class Subscription:
             for name, version in flight.versions.items():
                 if version == REMOVED:
                     channel.held.pop(name, None)  # a removal that is refused is not tried for ever
-                else:
+                elif channel.wants(name):
                     channel.rejected[name] = Rejection(version, detail)
+                    channel.unready.pop(name, None)  # nobody asks for what it needs
             return
         mentioned = [name for name in flight.versions if name in detail]
         others = [name for name in flight.versions if name not in detail]
@@ -237,7 +237,7 @@ class Subscription:
             channel.retries.extend((name,) for name in mentioned)
         else:
             channel.retries.extend((name,) for name in flight.versions)
-        channel.forced.update(flight.versions)
+        channel.forced.update(name for name in flight.versions if channel.wants(name))
 
     # -- what to send ------------------------------------------------------------------------------
 
