@@ -37,7 +37,10 @@ class ServingCertificate:
             return self._svid
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """mTLS for the port of SIGN, REPORT and xDS: a certificate from our root is required."""
+        """mTLS for one port of SIGN, REPORT and xDS: a certificate from our root is required.
+
+        Each port needs its own: gRPC remembers in them what it was given last.
+        """
         shown = self.current()
 
         def fetch() -> grpc.ServerCertificateConfiguration | None:

@@ -162,3 +162,12 @@ def _verify(
         verifier.verify(leaf, intermediates)
     except (VerificationError, InvalidSignature) as error:
         raise InvalidSvid(f"the certificate does not come from the root: {error}") from None
+
+
+def root_identity(root_pem: bytes) -> tuple[str, str]:
+    """(trust domain, SHA-256 of the DER) of a root certificate. Raises InvalidSvid."""
+    try:
+        root = x509.load_pem_x509_certificate(root_pem)
+    except ValueError as error:
+        raise InvalidSvid(f"no readable root certificate: {error}") from None
+    return identity_of(root).trust_domain, root.fingerprint(hashes.SHA256()).hex()

@@ -113,7 +113,7 @@ class JoinEndpoint:
         try:
             status, body = 200, self._answer(*await _request(http, reader), peer=peer)
         except (Stranger, h11.RemoteProtocolError) as mistake:
-            status = mistake.status if isinstance(mistake, Stranger) else 400
+            status = mistake.status if isinstance(mistake, Stranger) else mistake.error_status_hint
             # A stranger learns no reason: whether a token exists, has expired or is another's.
             body = json.dumps({"error": "refused" if status == 403 else str(mistake)}).encode()
             self._tell(peer, status, str(mistake))
