@@ -88,7 +88,7 @@ def _discovery(cluster: Cluster) -> Tree:
         return {
             "type": "EDS",
             "lb_policy": _BALANCING[cluster.balancing],
-            "eds_cluster_config": {"eds_config": message.over_ads()},
+            "eds_cluster_config": {"eds_config": message.over_ads(), "service_name": cluster.endpoint_set},
             "common_lb_config": _NEVER_PANIC,
         }
     if cluster.discovery is Discovery.ORIGINAL_DESTINATION:
@@ -140,7 +140,7 @@ def translate_cluster(cluster: Cluster) -> Translated:
             fields["transport_socket_matches"] = tls.by_endpoint(cluster.mtls)
         else:  # the endpoints carry no metadata to choose by
             fields["transport_socket"] = tls.client_mtls(cluster.mtls)
-    needs = ((ENDPOINT, cluster.name),) if cluster.discovery is Discovery.EDS else ()
+    needs = ((ENDPOINT, cluster.endpoint_set or cluster.name),) if cluster.discovery is Discovery.EDS else ()
     return translated(message.Cluster(**fields), cluster.name, cluster.origin, needs)
 
 

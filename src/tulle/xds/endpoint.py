@@ -8,8 +8,9 @@ from tulle.mesh.view import Endpoint, EndpointSet
 from tulle.xds import message
 from tulle.xds.bundle import Translated, translated
 from tulle.xds.message import Tree
+from tulle.xds.tls import MESHED
 
-TRANSPORT_SOCKET_MATCH = "envoy.transport_socket_match"
+_TRANSPORT_SOCKET_MATCH = "envoy.transport_socket_match"
 
 
 def _endpoint(one: Endpoint) -> Tree:
@@ -19,7 +20,7 @@ def _endpoint(one: Endpoint) -> Tree:
     if one.weight != 1:
         built["load_balancing_weight"] = message.number(one.weight)
     if one.mtls:
-        built["metadata"] = {"filter_metadata": {TRANSPORT_SOCKET_MATCH: {"tlsMode": "istio"}}}
+        built["metadata"] = {"filter_metadata": {_TRANSPORT_SOCKET_MATCH: message.texts(MESHED)}}
     return built
 
 

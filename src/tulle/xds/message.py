@@ -77,6 +77,11 @@ def extension(name: str, message: Any) -> Tree:
     return {"name": name, "typed_config": packed(message)}
 
 
+def texts(values: dict[str, str]) -> Tree:
+    """A google.protobuf.Struct of strings."""
+    return {"fields": {key: {"string_value": value} for key, value in values.items()}}
+
+
 def seconds(value: float) -> timedelta:
     """A Duration field."""
     return timedelta(seconds=value)

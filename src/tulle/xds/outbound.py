@@ -40,15 +40,10 @@ def _filter(chain: OutboundChain, balanced: frozenset[str]) -> Tree:
     return tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS if several else 1)
 
 
-def _match(chain: OutboundChain, restricted: dict[str, tuple[str, ...]]) -> Tree:
+def _match(chain: OutboundChain) -> Tree:
     match: Tree = {}
-    cidrs = chain.destination_cidrs
-    if not cidrs and not isinstance(chain.then, HttpChain | Reject):
-        # An original-destination cluster would go anywhere under the service's name; its chain takes
-        # only what is the service's (decision 11).
-        cidrs = tuple(address for one in chain.then.clusters for address in restricted.get(one.cluster, ()))
-    if cidrs:
-        match["prefix_ranges"] = [message.cidr(text) for text in cidrs]
+    if chain.destination_cidrs:
+        match["prefix_ranges"] = [message.cidr(text) for text in chain.destination_cidrs]
     if chain.server_names:
         match["server_names"] = list(chain.server_names)
     if chain.application == "http":
@@ -57,14 +52,11 @@ def _match(chain: OutboundChain, restricted: dict[str, tuple[str, ...]]) -> Tree
 
 
 @lru_cache(maxsize=16384)
-def _listener(
-    listener: OutboundListener, balanced: frozenset[str], restricted: tuple[tuple[str, tuple[str, ...]], ...]
-) -> Translated:
-    by_cluster = dict(restricted)
+def _listener(listener: OutboundListener, balanced: frozenset[str]) -> Translated:
     chains = [
         {
             "name": chain.name,
-            "filter_chain_match": _match(chain, by_cluster),
+            "filter_chain_match": _match(chain),
             "filters": [_filter(chain, balanced)],
         }
         for chain in listener.chains
@@ -119,10 +111,9 @@ def _used(listener: OutboundListener) -> Iterator[str]:
 
 def _translate_listener(listener: OutboundListener, clusters: dict[str, Cluster]) -> Translated:
     """The cached translation must depend on what it reads alone, so that is picked out first."""
-    used = [clusters[name] for name in sorted(set(_used(listener))) if name in clusters]
-    balanced = frozenset(one.name for one in used if one.discovery is not Discovery.ORIGINAL_DESTINATION)
-    restricted = tuple((one.name, one.restrict_to) for one in used if one.restrict_to)
-    return _listener(listener, balanced, restricted)
+    used = (clusters[name] for name in set(_used(listener)) if name in clusters)
+    several = (one.name for one in used if one.discovery is not Discovery.ORIGINAL_DESTINATION)
+    return _listener(listener, frozenset(several))
 
 
 def translate_outbound(outbound: Outbound) -> tuple[Translated, ...]:

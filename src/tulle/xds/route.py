@@ -123,11 +123,15 @@ def _match(match: RequestMatch) -> Tree:
 
 
 def _forward(action: Forward) -> Tree:
-    timeout = _NO_TIMEOUT if action.timeout_seconds is None else message.seconds(action.timeout_seconds)
+    forward: Tree = {
+        "timeout": _NO_TIMEOUT if action.timeout_seconds is None else message.seconds(action.timeout_seconds),
+        # Gateway API: a backend that does not exist answers 500, in proportion to its weight.
+        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+    }
     if len(action.clusters) == 1:
-        return {"cluster": action.clusters[0].cluster, "timeout": timeout}
+        return forward | {"cluster": action.clusters[0].cluster}
     weighted = [{"name": one.cluster, "weight": message.number(one.weight)} for one in action.clusters]
-    return {"weighted_clusters": {"clusters": weighted}, "timeout": timeout}
+    return forward | {"weighted_clusters": {"clusters": weighted}}
 
 
 def _respond(action: Respond) -> Tree:

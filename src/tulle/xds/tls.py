@@ -19,6 +19,9 @@ HTTP_MESH_ALPN = "tulle-http"
 MESH_ALPN = (TCP_MESH_ALPN, HTTP_MESH_ALPN)
 """What a proxy of the mesh offers, whichever of the two (decision 24)."""
 
+MESHED = {"tlsMode": "istio"}
+"""What the metadata of an endpoint says whose proxy terminates mTLS."""
+
 # Both ends are ours, so there is nothing to be compatible with: TLS 1.3 alone, one curve (the SVIDs are
 # P-256 too). Cipher suites of 1.3 are not configurable; BoringSSL prefers AES128-GCM where the CPU has AES.
 _BETWEEN_PROXIES: Tree = {
@@ -76,12 +79,12 @@ def by_endpoint(mtls: MutualTls) -> list[Tree]:
     return [
         {
             "name": "tlsMode-istio",
-            "match": {"tlsMode": "istio"},
+            "match": message.texts(MESHED),
             "transport_socket": client_mtls(mtls),
         },
         {
             "name": "tlsMode-disabled",
-            "match": {},
+            "match": message.texts({}),
             "transport_socket": message.extension("envoy.transport_sockets.raw_buffer", message.RawBuffer()),
         },
     ]

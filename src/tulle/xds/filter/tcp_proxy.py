@@ -12,6 +12,9 @@ CONNECT_ATTEMPTS = 3
 """How many endpoints of a service are tried until one takes the connection: no byte has been sent yet, so
 this is as safe as the two retries of a request whose connection failed."""
 
+_EARLY_BYTES = 16384
+# What is read from a client before its upstream connection stands: one TLS record. Then reading pauses.
+
 
 def tcp_proxy(
     clusters: Sequence[WeightedCluster],
@@ -32,4 +35,5 @@ def tcp_proxy(
         fields["max_connect_attempts"] = message.number(connect_attempts)
     if after_handshake:
         fields["upstream_connect_mode"] = "ON_DOWNSTREAM_TLS_HANDSHAKE"
+        fields["max_early_data_bytes"] = message.number(_EARLY_BYTES)
     return message.extension("envoy.filters.network.tcp_proxy", message.TcpProxy(**fields))
