@@ -1,4 +1,4 @@
-"""The mesh of this machine as a process: starts its supervisor, ends it, and cleans up after one that crashed.
+"""The mesh of this machine as a process: starts its supervisor, ends it, and cleans up what a crash left.
 
 What is said to a person meanwhile is `cli/up.py`'s.
 """

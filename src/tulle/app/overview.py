@@ -1,0 +1,140 @@
+"""`tulle status`: what was declared, what agents reported and what proxies acknowledged, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from tulle.ads.server import Server
+from tulle.ads.status import NodeStatus
+from tulle.api.contract import (
+    Because,
+    GatewayStatus,
+    ListenerStatus,
+    ProxyStatus,
+    WorkloadStatus,
+)
+from tulle.app.pipeline import Pipeline, proxy_node
+from tulle.app.relay import Target
+from tulle.mesh.resolve import Resolution
+from tulle.mesh.view import Origin
+from tulle.mesh.workload import Workload
+from tulle.mesh.world import World
+from tulle.model.agentapi import Instance, Phase
+from tulle.model.resource import Key
+
+
+class Overview:
+    """Puts the three sources together. Reads only."""
+
+    def __init__(self, world: World, resolution: Resolution, pipeline: Pipeline, server: Server) -> None:
+        self._world = world
+        self._resolution = resolution
+        self._pipeline = pipeline
+        self._server = server
+
+    def workloads(self) -> tuple[WorkloadStatus, ...]:
+        """All declared workloads, sorted by namespace and name."""
+        return tuple(self._workload(each) for each in self._world.workloads())
+
+    def gateways(self, local_ports: Mapping[Target, int]) -> tuple[GatewayStatus, ...]:
+        """All gateways with their listeners; `local_ports`: where this machine reaches them."""
+        reached = {(each.namespace, each.gateway, each.port): port for each, port in local_ports.items()}
+        found: list[GatewayStatus] = []
+        for workload in self._world.gateways():
+            gateway = self._resolution.gateway(workload.id)
+            listeners = [
+                ListenerStatus(
+                    name=listener.name,
+                    port=listener.port,
+                    protocol=listener.protocol,
+                    local=f"127.0.0.1:{port}" if (port := reached.get((*workload.id, listener.port))) else "",
+                )
+                for listener in (gateway.listeners if gateway is not None else ())
+            ]
+            found.append(
+                GatewayStatus(
+                    name=workload.name,
+                    namespace=workload.namespace,
+                    addresses=workload.addresses,
+                    listeners=tuple(listeners),
+                )
+            )
+        return tuple(found)
+
+    def because(self, origin: Origin) -> Because:
+        """The line of an origin, as it stands now."""
+        place = None
+        for key in sorted(self._world.resources.keys()):
+            if (key.kind, key.namespace, key.name) == (origin.kind, origin.namespace, origin.name):
+                resource = self._world.resource(key)
+                place = resource.place(origin.field) if resource is not None else None
+        return Because(
+            kind=origin.kind,
+            namespace=origin.namespace,
+            name=origin.name,
+            field=origin.field,
+            file=place.file if place else "",
+            line=place.line if place else 0,
+            column=place.column if place else 0,
+        )
+
+    def refused(self, status: NodeStatus) -> tuple[str, Because | None]:
+        """What a proxy refuses in its own words, and the line that caused it."""
+        for type_url, words, names in status.errors:
+            for name in names:
+                origin = self._pipeline.origin(status.node, type_url, name)
+                if origin is not None and origin.name:
+                    return words, self.because(origin)
+            return words, None
+        return "", None
+
+    def _workload(self, workload: Workload) -> WorkloadStatus:
+        instance = self._world.instances.get(workload.id)
+        services = [service.name for service in self._world.services_of(workload.id)]
+        return WorkloadStatus(
+            name=workload.name,
+            namespace=workload.namespace,
+            address=workload.address,
+            ready=instance is not None and instance.ready,
+            identity=workload.identity,
+            proxy=self._proxy(workload, instance),
+            phase=str(instance.phase) if instance else str(Phase.PENDING),
+            message=self._message(workload, instance),
+            restarts=instance.restarts if instance else 0,
+            node=self._world.host_of(workload.id) or "",
+            labels=dict(workload.labels),
+            owner=_owner(workload.key),
+            services=tuple(services),
+            gateway=workload.gateway,
+        )
+
+    def _message(self, workload: Workload, instance: Instance | None) -> str:
+        if instance is not None:
+            return instance.message
+        for problem in self._world.problems():
+            if problem.key == workload.key and problem.severity == "error":
+                return problem.message
+        return "its host has not reported it yet"
+
+    def _proxy(self, workload: Workload, instance: Instance | None) -> ProxyStatus:
+        if not workload.proxy:
+            return ProxyStatus(state="none")
+        status = self._server.status(proxy_node(workload.id))
+        words, because = self.refused(status)
+        return ProxyStatus(
+            state=status.state,
+            since=moment(status.since),
+            certificate_expires=moment(instance.certificate_expires) if instance else None,
+            error=words,
+            because=because,
+        )
+
+
+def _owner(key: Key) -> str:
+    return f"{key.kind}/{key.name}"
+
+
+def moment(seconds: float) -> str | None:
+    """RFC 3339 in UTC; None for 0."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds else None
