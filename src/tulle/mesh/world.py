@@ -45,6 +45,15 @@ class World:
         self._assignments = AssignmentCells(self.declaration, self._workloads)
         self._directory = DirectoryCells(self.declaration, self._workloads, self._services, self._endpoints)
 
+    def report(self, at: WorkloadId, instance: Instance | None, lapsed: bool) -> bool:
+        """Take in what an agent says of a workload; None if nothing is known of it any more.
+
+        `lapsed`: the lease of its host has run out. Returns whether anything changed.
+        """
+        if instance is None:
+            return self.instances.remove(at)
+        return self.instances.publish(at, instance.model_copy(update={"lease_lapsed": lapsed}))
+
     # -- resources -------------------------------------------------------------------------------
 
     @property
@@ -92,6 +101,10 @@ class World:
     def gateways(self) -> tuple[Workload, ...]:
         """The gateways' own proxies."""
         return self._workloads.gateways()
+
+    def handles_class(self, name: str) -> bool:
+        """Whether Gateways of this GatewayClass are ours."""
+        return self._workloads.handles_class(name)
 
     # -- services --------------------------------------------------------------------------------
 

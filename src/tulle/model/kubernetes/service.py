@@ -34,10 +34,6 @@ class ServicePort(Model):
     node_port: Annotated[Int | None, NoEffect("no port of the host is taken")] = None
 
 
-def _chosen_by_hand(address: Any) -> bool:
-    return address not in ("None", "")
-
-
 class ServiceSpec(Model):
     type: Annotated[
         Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"],
@@ -49,14 +45,12 @@ class ServiceSpec(Model):
     selector: dict[str, str] | None = None
     """None or empty: its endpoints are written as EndpointSlice or Endpoints."""
     ports: tuple[ServicePort, ...] = ()
-    cluster_ip: Annotated[
-        str, Field(alias="clusterIP"), NoEffect("the mesh chooses the virtual address", _chosen_by_hand)
-    ] = ""
-    """'None': headless."""
+    cluster_ip: Annotated[str, Field(alias="clusterIP")] = ""
+    """'None': headless. An address outside the mesh's service network is replaced, with a finding of the mesh."""
     cluster_ips: Annotated[
         tuple[str, ...],
         Field(alias="clusterIPs"),
-        NoEffect("the mesh chooses the virtual address", lambda addresses: addresses != ("None",)),
+        NoEffect("clusterIP says it", lambda addresses: addresses != ("None",)),
     ] = ()
     external_name: str = ""
     publish_not_ready_addresses: Bool = False
