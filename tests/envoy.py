@@ -6,18 +6,22 @@ the bootstrap here: route tables in their listeners, endpoints in their clusters
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from copy import deepcopy
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import trustme
 
+from tulle.identity.svid import Svid
 from tulle.xds.render import to_trees
 from tulle.xds.translate import Translated
 
@@ -82,16 +86,20 @@ def _self_signed() -> tuple[str, str]:
     return leaf.cert_chain_pems[0].bytes().decode(), leaf.private_key_pem.bytes().decode()
 
 
-def _secret(name: str) -> Tree:
+def _secret(name: str, svid: Svid | None) -> Tree:
     certificate, key = _self_signed()
+    root = certificate
+    if svid is not None:
+        certificate, key = svid.chain_pem.decode(), svid.key_pem.decode()
+        root = svid.root_pem.decode()
     if name == "ROOTCA":
-        return {"name": name, "validation_context": {"trusted_ca": {"inline_string": certificate}}}
+        return {"name": name, "validation_context": {"trusted_ca": {"inline_string": root}}}
     own = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}
     return {"name": name, "tls_certificate": own}
 
 
-def bootstrap(resources: Iterable[Translated]) -> Tree:
-    """Everything in one static configuration."""
+def bootstrap(resources: Iterable[Translated], svid: Svid | None = None) -> Tree:
+    """Everything in one static configuration. `svid`: what stands for all certificates."""
     trees = deepcopy(to_trees(resources))
     routes = {one["name"]: one for one in trees.get("routes", [])}
     endpoints = {one["cluster_name"]: one for one in trees.get("endpoints", [])}
@@ -99,7 +107,7 @@ def bootstrap(resources: Iterable[Translated]) -> Tree:
         "listeners": [_listener(one, routes) for one in trees.get("listeners", [])],
         "clusters": [_cluster(one, endpoints) for one in trees.get("clusters", [])],
     }
-    static["secrets"] = [_secret(name) for name in sorted(_name_secrets(static))]
+    static["secrets"] = [_secret(name, svid) for name in sorted(_name_secrets(static))]
     return {"node": {"id": "test", "cluster": "test"}, "static_resources": static}
 
 
@@ -115,3 +123,66 @@ def refusal(resources: Iterable[Translated]) -> str:
             check=False,
         )
     return "" if done.returncode == 0 else done.stderr + done.stdout
+
+
+def unprivileged(tree: Tree) -> Tree:
+    """The bootstrap for this machine's loopback: no mark, no redirected connections, every listener bound."""
+    built = deepcopy(tree)
+    for cluster in built["static_resources"]["clusters"]:
+        cluster.get("upstream_bind_config", {}).pop("socket_options", None)
+    for listener in built["static_resources"]["listeners"]:
+        listener.pop("bind_to_port", None)
+        listener.pop("use_original_dst", None)
+        listener["listener_filters"] = [
+            one for one in listener.get("listener_filters", []) if not one["name"].endswith(".original_dst")
+        ]
+    return built
+
+
+class Proxy:
+    """A running Envoy."""
+
+    def __init__(self, admin: Path) -> None:
+        self._admin = httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=str(admin)), base_url="http://envoy"
+        )
+
+    async def ready(self) -> bool:
+        with contextlib.suppress(httpx2.TransportError):
+            return (await self._admin.get("/ready")).status_code == 200
+        return False
+
+    async def statistic(self, name: str) -> int:
+        """The sum of all counters with this last part of their name."""
+        found = (await self._admin.get("/stats", params={"format": "json"})).json()["stats"]
+        return sum(one["value"] for one in found if one.get("name", "").endswith(name))
+
+    async def close(self) -> None:
+        await self._admin.aclose()
+
+
+@contextlib.asynccontextmanager
+async def running(tree: Tree, directory: Path) -> AsyncIterator[Proxy]:
+    """Run Envoy with this bootstrap for as long as the context lasts."""
+    admin = directory / "admin.sock"
+    whole = tree | {"admin": {"address": {"pipe": {"path": str(admin)}}}}
+    config = directory / "envoy.json"
+    config.write_text(json.dumps(whole))
+    log = directory / "envoy.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(str(BINARY), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "-l", "info"),
+            stdout=output,
+            stderr=output,
+        )
+    proxy = Proxy(admin)
+    try:
+        while not await proxy.ready():
+            assert process.returncode is None, log.read_text()
+            await asyncio.sleep(0.02)
+        yield proxy
+    finally:
+        await proxy.close()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()

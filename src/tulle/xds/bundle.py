@@ -27,7 +27,7 @@ class Translated:
     name: str
     body: bytes = field(repr=False)
     needs: tuple[tuple[str, str], ...] = ()
-    """(type url, name) of what must be at the proxy before a route may name this one."""
+    """(type url, name) of what this one is of no use without: a cluster's endpoints, a listener's routes."""
     origin: Origin = MESH
 
 

@@ -14,7 +14,7 @@ from tulle.xds.cluster import black_hole, translate_cluster
 from tulle.xds.filter.connection_manager import gateway_manager
 from tulle.xds.filter.order import listener_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
-from tulle.xds.listener import rejecting
+from tulle.xds.listener import rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.outbound import ANY_ADDRESS
 from tulle.xds.route import translate_route_table
@@ -50,7 +50,7 @@ def _listener(listener: GatewayListener, name: str, address: Tree, from_relay: b
         filter_chains=[_chain(chain) for chain in listener.chains],
         listener_filters=listener_filters(proxy_protocol=from_relay, tls=by_name),
     )
-    return translated(built, name, listener.origin)
+    return translated(built, name, listener.origin, route_needs(chain.then for chain in listener.chains))
 
 
 def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tulle.mesh.view import Reject, WeightedCluster
+from collections.abc import Iterable
+
+from tulle.mesh.view import HttpChain, Reject, TcpChain, WeightedCluster
 from tulle.xds import message
+from tulle.xds.bundle import ROUTE
 from tulle.xds.cluster import BLACK_HOLE
 from tulle.xds.filter.tcp_proxy import tcp_proxy
 from tulle.xds.message import Tree
@@ -31,3 +34,9 @@ def refuse_own_port(port: int) -> Tree:
     """A connection straight to the proxy's port was redirected from nowhere; dialling its destination would
     come back here, for ever."""
     return refusal("own-port", {"destination_port": message.number(port)})
+
+
+def route_needs(thens: Iterable[HttpChain | TcpChain | Reject]) -> tuple[tuple[str, str], ...]:
+    """The route tables that the chains of a listener name."""
+    tables = {then.route_table for then in thens if isinstance(then, HttpChain)}
+    return tuple((ROUTE, table) for table in sorted(tables))

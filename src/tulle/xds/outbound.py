@@ -22,7 +22,7 @@ from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cl
 from tulle.xds.filter.connection_manager import outbound_manager
 from tulle.xds.filter.order import listener_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
-from tulle.xds.listener import refuse_link_local, refuse_own_port, rejecting
+from tulle.xds.listener import refuse_link_local, refuse_own_port, rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.route import translate_route_table
 
@@ -81,7 +81,8 @@ def _listener(listener: OutboundListener, balanced: frozenset[str]) -> Translate
         fields["continue_on_listener_filters_timeout"] = True
         if listener.inspect_seconds is not None:
             fields["listener_filters_timeout"] = message.seconds(listener.inspect_seconds)
-    return translated(message.Listener(**fields), listener.name, listener.origin)
+    needs = route_needs(chain.then for chain in (*listener.chains, listener.otherwise))
+    return translated(message.Listener(**fields), listener.name, listener.origin, needs)
 
 
 @lru_cache(maxsize=2)
