@@ -26,7 +26,7 @@ async def create(path: Path, settings: Sequence[str]) -> None:
     path.touch(mode=0o600, exist_ok=False)
     try:
         known = available(settings, ipv6=_IPV6.is_dir())
-        await run("unshare", f"--net={path}", "--", *script("sysctl"), *known)
+        await run("unshare", f"--net={path}", "--", *script("sysctl.py"), *known)
     except ProgramError as error:
         await remove(path)
         raise NetworkError(f"cannot make a network namespace: {error}") from error

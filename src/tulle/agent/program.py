@@ -54,9 +54,9 @@ def inside(namespace: Path | None, *arguments: str) -> tuple[str, ...]:
     return arguments if namespace is None else ("nsenter", f"--net={namespace}", "--", *arguments)
 
 
-def script(module: str) -> tuple[str, ...]:
-    """The command that runs a module of this package as a program without site-packages or environment."""
-    return (sys.executable, "-I", "-S", str(Path(__file__).with_name(f"{module}.py")))
+def script(name: str) -> tuple[str, ...]:
+    """The command that runs a file or folder beside this one as a program of the standard library alone."""
+    return (sys.executable, "-I", "-S", str(Path(__file__).with_name(name)))
 
 
 def missing(program: str) -> str:

@@ -1,0 +1,192 @@
+# pyright: basic, reportMissingImports=false
+"""The files that a process sees: arranges the mounts of its mount namespace."""
+
+import os
+import stat
+
+from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, mount, seal
+
+
+class View:
+    """Carries out what `mounts.py` planned. No file of the host is changed.
+
+    `hide`: directories, an outer before an inner one: an empty tmpfs over each, or (`keep`) what the host has
+    there, visible again. `place`: files and directories at paths that need not exist.
+    """
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.private = {"/": False}  # mount points, and whether what is made in them is seen by nobody else
+        self.sealed = []
+        self.count = 0
+
+    def arrange(self):
+        sources = {}
+        for item in (*self.spec["hide"], *self.spec["place"]):
+            source = item.get("keep") or item.get("source")
+            if source and os.path.exists(source):
+                # By descriptor: later mounts may cover the path.
+                sources[source] = os.open(source, os.O_PATH)
+        # Files are prepared in a tmpfs of our own, which the masks cover later.
+        mount("tulle", self.spec["stage"], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
+        self.stage = os.open(self.spec["stage"], os.O_PATH)
+        for item in self.spec["hide"]:
+            if "keep" in item:
+                if item["keep"] in sources:
+                    kept = self.by_descriptor(sources[item["keep"]])
+                    self.bind(kept, self.provide(item["keep"], kept), private=False)
+            elif os.path.isdir(item["empty"]):
+                mount("tulle", item["empty"], "tmpfs", MS_NOSUID | MS_NODEV, f"mode={item['mode']:o}")
+                self.private[os.path.realpath(item["empty"])] = True
+        for item in self.spec["place"]:
+            if item.get("source") in sources or "source" not in item:
+                # All mount points first: to make one may cover what is mounted beside it.
+                self.provide(item["path"], self.kind(item))
+        for item in self.spec["place"]:
+            if "source" in item:
+                if item["source"] not in sources:
+                    raise RefusedError(f"{item['source']} is not there")
+                made = self.by_descriptor(sources[item["source"]])
+            else:
+                made = self.prepare(item)
+            target = self.provide(item["path"], self.kind(item))
+            self.bind(made, target, private=True)
+            if item.get("read_only"):
+                self.sealed.append(target)
+        for target in self.sealed:
+            seal(target)
+        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        mount("/proc/sys", "/proc/sys", "", MS_BIND)
+        seal("/proc/sys")
+        for descriptor in (*sources.values(), self.stage):
+            os.close(descriptor)
+
+    def kind(self, item):
+        """A path of the same kind (file or directory) as what will be placed."""
+        return item.get("source") or ("/dev/null" if "content" in item or "only" in item else "/")
+
+    def by_descriptor(self, descriptor):
+        return f"/proc/self/fd/{descriptor}"
+
+    def prepare(self, item):
+        """Write the file or the tree of files of a placement; returns where."""
+        self.count += 1
+        path = f"{self.by_descriptor(self.stage)}/{self.count}"
+        if "content" in item:
+            self.write(path, item["content"].encode("utf-8", "surrogateescape"))
+            return path
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103  whoever the process runs as reads it
+        import base64  # only where files are mounted
+
+        for name, content in item["files"]:
+            file = os.path.join(path, name)
+            folder = os.path.dirname(file)
+            os.makedirs(folder, exist_ok=True)
+            self.write(file, base64.b64decode(content))
+        if "only" in item:
+            return os.path.join(path, item["only"])
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, 0o755)  # noqa: S103
+        return path
+
+    def write(self, path, content):
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, 0o644)
+
+    def bind(self, source, target, private):
+        mount(source, target, "", MS_BIND | MS_REC)
+        self.private[target] = private
+
+    def provide(self, path, like):
+        """A mount point at `path`, made where there is none; returns it without symbolic links."""
+        target = os.path.realpath(path)
+        directory = stat.S_ISDIR(os.stat(like).st_mode) if os.path.exists(like) else True
+        if os.path.exists(target):
+            if os.path.isdir(target) != directory:
+                kinds = ("a file", "a directory")
+                raise RefusedError(
+                    f"cannot mount {kinds[directory]} on {path}: there is {kinds[not directory]}"
+                )
+            return target
+        parent = os.path.dirname(target)
+        while not os.path.isdir(parent):
+            if os.path.exists(parent):
+                raise RefusedError(f"cannot mount {path}: {parent} is not a directory")
+            parent = os.path.dirname(parent)
+        if not self.is_private(parent):
+            self.cover(parent)
+        folder = target if directory else os.path.dirname(target)
+        mask = os.umask(0o022)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        if not directory:
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o644))
+        os.umask(mask)
+        return target
+
+    def is_private(self, path):
+        while path not in self.private:
+            path = os.path.dirname(path)
+        return self.private[path]
+
+    def cover(self, parent):
+        """Put a private layer over a directory of the host, which shows the same and takes new names."""
+        if parent == "/":
+            self.copy_root()
+        elif self.has_mounts(parent) or not self.overlay(parent):
+            mount(self.mirror(parent), parent, "", MS_MOVE)
+        self.private[parent] = True
+
+    def has_mounts(self, parent):
+        """Whether something is mounted below, which an overlay would not show."""
+        with open("/proc/self/mountinfo", "rb") as file:
+            points = [line.split()[4] for line in file]
+        prefix = os.fsencode(parent) + b"/"
+        return any(point.decode("unicode_escape").encode("latin-1").startswith(prefix) for point in points)
+
+    def overlay(self, parent):
+        self.count += 1
+        upper = f"{self.by_descriptor(self.stage)}/{self.count}"
+        for folder in (upper, upper + "/upper", upper + "/work"):
+            os.mkdir(folder)
+        had = os.stat(parent)
+        os.chown(upper + "/upper", had.st_uid, had.st_gid)
+        os.chmod(upper + "/upper", stat.S_IMODE(had.st_mode))
+        lower = os.open(parent, os.O_PATH)
+        options = f"lowerdir={self.by_descriptor(lower)},upperdir={upper}/upper,workdir={upper}/work"
+        try:
+            mount("tulle", parent, "overlay", MS_NOSUID | MS_NODEV, options)
+        except RefusedError:
+            return False  # a kernel without overlay, or a file system that cannot be its lower layer
+        finally:
+            os.close(lower)
+        return True
+
+    def mirror(self, parent):
+        """A tmpfs in which each entry of the directory is bound; returns where."""
+        self.count += 1
+        path = f"{self.by_descriptor(self.stage)}/{self.count}"
+        os.mkdir(path)
+        had = os.stat(parent)
+        options = f"mode={stat.S_IMODE(had.st_mode):o},uid={had.st_uid},gid={had.st_gid}"
+        mount("tulle", path, "tmpfs", MS_NODEV, options)
+        for entry in os.scandir(parent):
+            point = f"{path}/{entry.name}"
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), point)
+                continue
+            if entry.is_dir():
+                os.mkdir(point)
+                self.private.setdefault(os.path.realpath(entry.path), False)
+            else:
+                os.close(os.open(point, os.O_CREAT | os.O_WRONLY, 0o644))
+            mount(entry.path, point, "", MS_BIND | MS_REC)
+        return path
+
+    def copy_root(self):
+        """New names directly under / need a new root; the old one stays below it, out of reach."""
+        os.chdir(self.mirror("/"))
+        mount(".", "/", "", MS_MOVE)
+        os.chroot(".")
+        os.chdir("/")

@@ -1,0 +1,132 @@
+"""What a process sees of the file system, as instructions for its keeper (`keeper/view.py`). Pure but for
+`references`, which asks the file system where names lead.
+
+A process keeps the host's files, with a private /tmp, /run and /dev/shm and without the mesh's own
+directories. Directories of the host below the private ones come back when the command needs them: a fresh
+clone, a virtual environment or a test's directory often stands under /tmp.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final, Required, TypedDict
+
+from tulle.model.agentapi import FileMount
+
+PRIVATE: Final = {"/tmp": 0o1777, "/run": 0o755, "/dev/shm": 0o1777}  # noqa: S108
+"""Directories that every process has to itself, and their modes."""
+
+_CODE_VARIABLES: Final = frozenset(("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "VIRTUAL_ENV"))
+"""Inherited variables whose paths a command needs; XDG_RUNTIME_DIR and the like are what shall stay hidden."""
+
+
+class Hide(TypedDict, total=False):
+    """An empty directory over a path, or what the host has at a path visible again."""
+
+    empty: str
+    mode: int
+    keep: str
+
+
+class Place(TypedDict, total=False):
+    """A file or directory at `path`: of the host (`source`), with `content`, or a tree of `files`."""
+
+    path: Required[str]
+    source: str
+    content: str
+    files: list[tuple[str, str]]
+    only: str
+    """The one file of `files` that is placed, rather than the tree."""
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    hide: tuple[Hide, ...]
+    place: tuple[Place, ...]
+
+
+NO_MOUNTS: Final = Mounts((), ())
+
+
+def plan_hide(masks: Iterable[Path], needed: Iterable[str]) -> tuple[Hide, ...]:
+    """Private directories, the mesh's own directories (`masks`) emptied, and what is `needed` back.
+
+    Of a needed path below a private directory its top-level entry there comes back, so that what a program
+    finds beside itself is there too. An inner instruction follows an outer one, so that a mask inside of a
+    directory that came back is still a mask.
+    """
+    hide: dict[str, Hide] = {path: {"empty": path, "mode": mode} for path, mode in PRIVATE.items()}
+    for path in needed:
+        for private in PRIVATE:
+            inside = PurePosixPath(path)
+            if inside != PurePosixPath(private) and inside.is_relative_to(private):
+                top = str(PurePosixPath(private, inside.relative_to(private).parts[0]))
+                hide[top] = {"keep": top}
+    for mask in masks:
+        hide[str(mask)] = {"empty": str(mask), "mode": 0o755}
+    return tuple(sorted(hide.values(), key=lambda item: _depth(item.get("keep") or item.get("empty") or "")))
+
+
+def references(
+    argv: Sequence[str], workdir: str, env: Mapping[str, str], inherited: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Paths of the host that a command names: in its arguments, its environment, by symbolic links."""
+    search = {**inherited, **env}.get("PATH", os.defpath)
+    words = [
+        workdir,
+        *argv,
+        *env.values(),
+        *(inherited[name] for name in sorted(_CODE_VARIABLES & inherited.keys())),
+    ]
+    if argv and (found := shutil.which(argv[0], path=search)):
+        words.append(found)
+    named = {path for word in words for path in re.split(r"[:=,;\s]", word) if path.startswith("/")}
+    normal = {os.path.normpath(path) for path in named}
+    return tuple(sorted(normal | {os.path.realpath(path) for path in normal}))
+
+
+def plan_names(hostname: str, address: str, namespace: str, resolver: str, domain: str) -> tuple[Place, ...]:
+    """resolv.conf, hosts and nsswitch.conf of a workload (decision 10), as Kubernetes writes them for a pod."""
+    search = f"{namespace}.svc.{domain} svc.{domain} {domain}"
+    own = f"{address}\t{hostname}\n" if hostname else ""
+    return (
+        {
+            "path": "/etc/resolv.conf",
+            "content": f"nameserver {resolver}\nsearch {search}\noptions ndots:5\n",
+        },
+        # Without ::1: there is no IPv6 in the namespace (decision 7).
+        {"path": "/etc/hosts", "content": f"127.0.0.1\tlocalhost\n{own}"},
+        {
+            "path": "/etc/nsswitch.conf",
+            "content": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"
+            "protocols: files\nservices: files\nethers: files\nrpc: files\n",
+        },
+    )
+
+
+def plan_files(mounts: Iterable[FileMount], volumes: Mapping[str, Path]) -> tuple[Place, ...]:
+    """ConfigMap, Secret and emptyDir mounts; `volumes`: where each emptyDir is kept, by the mount's path."""
+    return tuple(
+        sorted((_plan_file(mount, volumes) for mount in mounts), key=lambda item: _depth(item["path"]))
+    )
+
+
+def _plan_file(mount: FileMount, volumes: Mapping[str, Path]) -> Place:
+    path = os.path.normpath(mount.path)
+    if mount.empty_dir:
+        return {"path": path, "source": str(volumes[mount.path]), "read_only": mount.read_only}
+    # Kubernetes mounts ConfigMaps and Secrets read-only whatever `readOnly` says.
+    place: Place = {"path": path, "files": list(mount.files), "read_only": True}
+    if mount.single_file:
+        place["only"] = mount.files[0][0]
+    return place
+
+
+def _depth(path: str) -> tuple[int, str]:
+    return (len(PurePosixPath(path).parts), path)
