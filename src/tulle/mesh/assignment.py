@@ -11,13 +11,13 @@ import posixpath
 from dataclasses import dataclass
 
 from tulle.kit.derived import Derived
-from tulle.mesh.container import Made, pod_containers, process_container
+from tulle.mesh.container import pod_containers, process_container
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import Draft
 from tulle.mesh.environment import Surroundings, Unresolved
 from tulle.mesh.problem import Problem
 from tulle.mesh.workload import Workload, WorkloadCells
-from tulle.model.agentapi import WorkloadAssignment
+from tulle.model.agentapi import Container, WorkloadAssignment
 from tulle.model.app import AppVersion
 from tulle.model.findings import Severity
 from tulle.model.kubernetes import PodSpec
@@ -59,19 +59,27 @@ class AssignmentCells:
         draft, workload = self._workloads.draft(at), self._workloads.workload(at)
         if draft is None or workload is None or not workload.addresses:
             return Assigned(None)
-        around = Surroundings(draft, workload.address, self._declaration.settings.host, self._host_address)
+        settings = self._declaration.settings
+        around = Surroundings(
+            draft=draft,
+            address=workload.address,
+            host=settings.host,
+            host_address=self._host_address,
+            lookup=self._declaration.resources.get,
+            images=settings.images,
+        )
         match draft.runs:
             case PodSpec() as pod:
-                lookup, images = self._declaration.resources.get, self._declaration.settings.images
-                made = pod_containers(pod, draft.runs_field, around, lookup, images)
+                made = pod_containers(pod, around)
             case AppVersion() as process:
-                made = [Made(process_container(process, draft.ports, around, self._folder(draft)))]
+                made = [process_container(process, around, self._folder(draft))]
             case None:
                 made = []
-        problems = tuple(_problem(draft, each.problem) for each in made if each.problem is not None)
+        problems = tuple(_problem(draft, each) for each in made if isinstance(each, Unresolved))
         if problems:
             return Assigned(None, problems)
-        return Assigned(_assignment(draft, workload, around, made))
+        containers = tuple(each for each in made if isinstance(each, Container))
+        return Assigned(_assignment(draft, workload, around.hostname, containers))
 
     def _folder(self, draft: Draft) -> str:
         """The folder of the file that declares it: relative working directories begin there."""
@@ -81,7 +89,7 @@ class AssignmentCells:
 
 
 def _assignment(
-    draft: Draft, workload: Workload, around: Surroundings, made: list[Made]
+    draft: Draft, workload: Workload, hostname: str, containers: tuple[Container, ...]
 ) -> WorkloadAssignment:
     numbers = {port.number for port in draft.gateway_ports} | {
         port.number for port in draft.ports if not port.udp
@@ -94,12 +102,12 @@ def _assignment(
         labels=workload.labels,
         addresses=workload.addresses,
         incarnation="",
-        containers=tuple(each.container for each in made if each.container is not None),
+        containers=containers,
         proxy=workload.proxy,
         gateway=workload.gateway,
         ports=tuple(sorted(numbers)),
         restart=workload.restart,
-        hostname=around.hostname,
+        hostname=hostname,
         external=draft.external,
     )
     return assignment.model_copy(update={"incarnation": incarnation(assignment)})

@@ -9,73 +9,55 @@ import fnmatch
 import posixpath
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tulle.mesh.draft import WorkloadPort
-from tulle.mesh.environment import Lookup, Surroundings, Unresolved, environment, expand
+from tulle.mesh.environment import Images, Surroundings, Unresolved, environment, expand
 from tulle.mesh.mount import mounts
 from tulle.mesh.probe import probe
 from tulle.model import kubernetes
 from tulle.model.agentapi import Container, Probe
 from tulle.model.app import AppVersion, Readiness
 
-Images = tuple[tuple[str, tuple[str, ...]], ...]
-"""(image pattern, command); the first that matches counts."""
-
 _ARGS = "{args}"
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A container, or why it cannot be made."""
-
-    container: Container | None
-    problem: Unresolved | None = None
-
-
-def pod_containers(
-    pod: kubernetes.PodSpec, field: str, around: Surroundings, lookup: Lookup, images: Images
-) -> list[Made]:
-    """The containers of a pod, init containers first."""
+def pod_containers(pod: kubernetes.PodSpec, around: Surroundings) -> list[Container | Unresolved]:
+    """The containers of a pod, init containers first; or why one cannot be made."""
+    field = around.draft.runs_field
     written = [(each, f"{field}.initContainers[{at}]", True) for at, each in enumerate(pod.init_containers)]
     written += [(each, f"{field}.containers[{at}]", False) for at, each in enumerate(pod.containers)]
-    made: list[Made] = []
+    made: list[Container | Unresolved] = []
     for container, at, init in written:
         try:
-            made.append(Made(_pod_container(container, at, init, pod, field, around, lookup, images)))
+            made.append(_pod_container(container, at, init, pod, around))
         except Unresolved as problem:
-            made.append(Made(None, problem))
+            made.append(problem)
     return made
 
 
 def _pod_container(
-    container: kubernetes.Container,
-    field: str,
-    init: bool,
-    pod: kubernetes.PodSpec,
-    pod_field: str,
-    around: Surroundings,
-    lookup: Lookup,
-    images: Images,
+    container: kubernetes.Container, field: str, init: bool, pod: kubernetes.PodSpec, around: Surroundings
 ) -> Container:
-    variables = environment(container, field, around, lookup)
+    variables = environment(container, field, around)
     args = tuple(expand(word, variables) for word in container.args)
     if container.command:
         command = (*(expand(word, variables) for word in container.command), *args)
     else:
-        command = _image_command(container, field, args, images)
+        command = _image_command(container, field, args, around.images)
     port_named = _port_named(container)
-    return Container(
+    made = Container(
         name=container.name,
         command=command,
         env=tuple(variables.items()),
         workdir=container.working_dir,
-        mounts=mounts(container, field, pod, pod_field, around, lookup),
+        mounts=mounts(container, field, pod, around),
         readiness=probe(container.readiness_probe, f"{field}.readinessProbe", port_named),
         liveness=probe(container.liveness_probe, f"{field}.livenessProbe", port_named),
         startup=probe(container.startup_probe, f"{field}.startupProbe", port_named),
         init=init,
     )
+    _check(made, field)
+    return made
 
 
 def _port_named(container: kubernetes.Container) -> Callable[[str], int | None]:
@@ -119,17 +101,34 @@ def _with_args(command: Sequence[str], args: Sequence[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def process_container(
-    process: AppVersion, ports: Sequence[WorkloadPort], around: Surroundings, folder: str
-) -> Container:
+def process_container(process: AppVersion, around: Surroundings, folder: str) -> Container | Unresolved:
     """The one container of an App's workload. `folder` is where the file stands that describes it."""
-    return Container(
+    made = Container(
         name=around.draft.name,
         command=process.command or (),  # none: `tulle run` starts it
         env=(("HOSTNAME", around.hostname), *process.env.items()),
         workdir=posixpath.join(folder, process.workdir or ""),
-        readiness=_readiness(process.readiness, ports),
+        readiness=_readiness(process.readiness, around.draft.ports),
     )
+    try:
+        _check(made, around.draft.runs_field)
+    except Unresolved as problem:
+        return problem
+    return made
+
+
+def _check(container: Container, field: str) -> None:
+    """Raise Unresolved for what no process can be given: it would fail when it is started."""
+    texts = [("command", word) for word in container.command]
+    texts += [("env", text) for pair in container.env for text in pair]
+    for part, text in texts:
+        if "\0" in text:
+            raise Unresolved(
+                f"{field}.{part}",
+                "null-character",
+                f"the {'environment' if part == 'env' else 'command'} has a null character in it",
+                "Mount binary data as a file.",
+            )
 
 
 def _readiness(written: Readiness | None, ports: Sequence[WorkloadPort]) -> Probe | None:

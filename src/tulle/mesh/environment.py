@@ -14,9 +14,12 @@ from tulle.model import kubernetes
 from tulle.model.resource import Key, Resource
 
 Lookup = Callable[[Key], "Resource[Any] | None"]
+"""Reads a ConfigMap or a Secret."""
+Images = tuple[tuple[str, tuple[str, ...]], ...]
+"""(image pattern, command); the first that matches counts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Unresolved(Exception):  # noqa: N818  not an error of the program: it becomes a finding
     """A reference that leads nowhere, so that the container cannot start."""
 
@@ -28,12 +31,14 @@ class Unresolved(Exception):  # noqa: N818  not an error of the program: it beco
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What field references speak of."""
+    """Where a container stands: what its references speak of, and by which they are looked up."""
 
     draft: Draft
     address: str
     host: str
     host_address: str
+    lookup: Lookup
+    images: Images = ()
 
     @property
     def hostname(self) -> str:
@@ -61,9 +66,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
-def environment(
-    container: kubernetes.Container, field: str, around: Surroundings, lookup: Lookup
-) -> dict[str, str]:
+def environment(container: kubernetes.Container, field: str, around: Surroundings) -> dict[str, str]:
     """The variables of a container, in order. Raises Unresolved."""
     found: dict[str, str] = {"HOSTNAME": around.hostname}
     for index, source in enumerate(container.env_from):
@@ -74,19 +77,19 @@ def environment(
             kind, reference, at = "Secret", source.secret_ref, f"{at}.secretRef"
         else:
             continue
-        data = content(kind, reference.name, reference.optional, at, around, lookup) or {}
+        data = content(kind, reference.name, reference.optional, at, around) or {}
         found |= {source.prefix + name: _text(value) for name, value in data.items()}
     for index, variable in enumerate(container.env):
         if variable.value_from is None:
             found[variable.name] = expand(variable.value, found)
             continue
-        value = _from(variable.value_from, f"{field}.env[{index}].valueFrom", around, lookup)
+        value = _from(variable.value_from, f"{field}.env[{index}].valueFrom", around)
         if value is not None:
             found[variable.name] = value
     return found
 
 
-def _from(source: kubernetes.EnvVarSource, field: str, around: Surroundings, lookup: Lookup) -> str | None:
+def _from(source: kubernetes.EnvVarSource, field: str, around: Surroundings) -> str | None:
     if source.field_ref is not None:
         return field_value(source.field_ref.field_path, f"{field}.fieldRef.fieldPath", around)
     if source.config_map_key_ref is not None:
@@ -95,7 +98,7 @@ def _from(source: kubernetes.EnvVarSource, field: str, around: Surroundings, loo
         kind, reference, field = "Secret", source.secret_key_ref, f"{field}.secretKeyRef"
     else:
         return None
-    data = content(kind, reference.name, reference.optional, field, around, lookup)
+    data = content(kind, reference.name, reference.optional, field, around)
     if data is not None and reference.key in data:
         return _text(data[reference.key])
     if reference.optional:
@@ -109,13 +112,13 @@ def _from(source: kubernetes.EnvVarSource, field: str, around: Surroundings, loo
 
 
 def content(
-    kind: str, name: str, optional: bool, field: str, around: Surroundings, lookup: Lookup
+    kind: str, name: str, optional: bool, field: str, around: Surroundings
 ) -> dict[str, bytes] | None:
     """The data of a ConfigMap or Secret of the workload's namespace; None if it is optional and not there.
 
     Raises Unresolved.
     """
-    resource = lookup(Key("", kind, around.draft.namespace, name))
+    resource = around.lookup(Key("", kind, around.draft.namespace, name))
     if resource is not None:
         return resource.spec.content
     if optional:

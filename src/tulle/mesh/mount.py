@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from tulle.mesh.environment import Lookup, Surroundings, Unresolved, content
+from tulle.mesh.environment import Surroundings, Unresolved, content
 from tulle.model import kubernetes
 from tulle.model.agentapi import FileMount
 from tulle.model.kubernetes.pod import ConfigMapVolumeSource, SecretVolumeSource
@@ -13,12 +13,7 @@ Files = dict[str, bytes]
 
 
 def mounts(
-    container: kubernetes.Container,
-    field: str,
-    pod: kubernetes.PodSpec,
-    pod_field: str,
-    around: Surroundings,
-    lookup: Lookup,
+    container: kubernetes.Container, field: str, pod: kubernetes.PodSpec, around: Surroundings
 ) -> tuple[FileMount, ...]:
     """What a container sees at its mount paths. Raises Unresolved."""
     found: list[FileMount] = []
@@ -29,7 +24,7 @@ def mounts(
         if volume.empty_dir is not None:
             found.append(_empty(mount, at))
         elif volume.config_map is not None or volume.secret is not None:
-            files = _files(volume, f"{pod_field}.volumes[{place}]", around, lookup)
+            files = _files(volume, f"{around.draft.runs_field}.volumes[{place}]", around)
             found.append(_of_files(mount.mount_path, mount.sub_path, files, at))
     return tuple(found)
 
@@ -73,16 +68,16 @@ def _encoded(files: Files) -> tuple[tuple[str, str], ...]:
     return tuple((name, base64.b64encode(files[name]).decode()) for name in sorted(files))
 
 
-def _files(volume: kubernetes.Volume, field: str, around: Surroundings, lookup: Lookup) -> Files:
+def _files(volume: kubernetes.Volume, field: str, around: Surroundings) -> Files:
     """The files of a ConfigMap or Secret volume; none if it is optional and not there."""
     source: ConfigMapVolumeSource | SecretVolumeSource
     if volume.config_map is not None:
         source, at = volume.config_map, f"{field}.configMap"
-        data = content("ConfigMap", source.name, source.optional, at, around, lookup)
+        data = content("ConfigMap", source.name, source.optional, at, around)
     else:
         assert volume.secret is not None
         source, at = volume.secret, f"{field}.secret"
-        data = content("Secret", source.secret_name, source.optional, at, around, lookup)
+        data = content("Secret", source.secret_name, source.optional, at, around)
     return _items(data, source, at)
 
 

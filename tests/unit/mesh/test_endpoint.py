@@ -149,7 +149,10 @@ def test_written_endpoints_of_a_service_without_selector() -> None:
         apiVersion: v1
         kind: Endpoints
         metadata: {name: legacy, namespace: shop}
-        subsets: [{addresses: [{ip: 192.0.2.9}], notReadyAddresses: [{ip: 192.0.2.8}], ports: [{name: admin, port: 9}]}]
+        subsets:
+        - addresses: [{ip: 192.0.2.9}]
+          notReadyAddresses: [{ip: 192.0.2.8}]
+          ports: [{name: admin, port: 9}]
         """
     )
     host = "legacy.shop.svc.cluster.local"

@@ -33,7 +33,9 @@ ROUTE = """
         apiVersion: gateway.networking.k8s.io/v1
         kind: HTTPRoute
         metadata: {name: r, namespace: ns0}
-        spec: {parentRefs: [{kind: Service, group: "", name: s0}], rules: [{backendRefs: [{name: s0, port: 80}]}]}
+        spec:
+          parentRefs: [{kind: Service, group: "", name: s0}]
+          rules: [{backendRefs: [{name: s0, port: 80}]}]
         """
 
 

@@ -46,7 +46,7 @@ class ServiceSpec(Model):
     """None or empty: its endpoints are written as EndpointSlice or Endpoints."""
     ports: tuple[ServicePort, ...] = ()
     cluster_ip: Annotated[str, Field(alias="clusterIP")] = ""
-    """'None': headless. An address outside the mesh's service network is replaced, with a finding of the mesh."""
+    """'None': headless. An address outside the mesh's service network is replaced, with a finding."""
     cluster_ips: Annotated[
         tuple[str, ...],
         Field(alias="clusterIPs"),
