@@ -7,30 +7,68 @@ the parts of one proxy. Fed by `world.py`; read by the composition roots, which 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.endpoint import EndpointQuery
-from tulle.mesh.inbound import inbound
+from tulle.mesh.gateway import GatewayCells
+from tulle.mesh.inbound import conflicts, inbound
 from tulle.mesh.outbound import OutboundCells
+from tulle.mesh.problem import Problem, locate
+from tulle.mesh.review import ReviewCells
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
-from tulle.mesh.view import Cluster, Discovery, Inbound, Outbound, View, WorkloadView
+from tulle.mesh.status import StatusCells
+from tulle.mesh.view import Cluster, Discovery, Gateway, Inbound, Outbound, View, WorkloadView
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
+from tulle.model.findings import Finding
+from tulle.model.resource import Key
+
+
+class PartKind(StrEnum):
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Part:
+    """A unit of sharing and of change: `outbound/NAMESPACE`, `inbound/NAMESPACE/WORKLOAD`,
+    `gateway/NAMESPACE/WORKLOAD`."""
+
+    kind: PartKind
+    namespace: str
+    workload: str = ""
+    """"" for an outbound part, which all workloads of the namespace share."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}" + (f"/{self.workload}" if self.workload else "")
 
 
 class Resolution:
-    """Everything that is derived from one World for its proxies."""
+    """Everything that is derived from one World for its proxies. Make one for each World."""
 
     def __init__(self, world: World) -> None:
         graph = world.graph
         self._world = world
-        self._hosts = HostCells(world, Attachments(world))
-        self._clusters = ClusterCells(world, self._hosts)
-        self._outbound = OutboundCells(world, self._hosts, self._clusters)
+        hosts = HostCells(world, Attachments(world))
+        self._clusters = ClusterCells(world, hosts)
+        self._outbound = OutboundCells(world, hosts, self._clusters)
+        self._gateways = GatewayCells(world, hosts, self._clusters)
+        self._review = ReviewCells(world, hosts, self._clusters)
+        self._status = StatusCells(world, hosts.attachments)
         self._inbound: Derived[WorkloadId, Inbound | None] = Derived(
             graph, lambda at: inbound(world, at), "inbound"
+        )
+        self._conflicts: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
+            graph, lambda at: conflicts(world, at), "inbound_conflicts"
+        )
+        self._queries: Derived[Part, dict[str, EndpointQuery]] = Derived(
+            graph, self._find_queries, "endpoint_queries"
         )
 
     # -- parts -----------------------------------------------------------------------------------
@@ -42,3 +80,89 @@ class Resolution:
     def inbound(self, at: WorkloadId) -> Inbound | None:
         """What reaches a workload; None for one without a sidecar."""
         return self._inbound(at)
+
+    def gateway(self, at: WorkloadId) -> Gateway | None:
+        """What a gateway's proxy does; None for another workload."""
+        return self._gateways.gateway(at)
+
+    def proxies(self) -> tuple[WorkloadId, ...]:
+        """The workloads with a proxy, sorted."""
+        return tuple(at for at in self._world.workload_ids() if self.parts(at))
+
+    def parts(self, proxy: WorkloadId) -> tuple[Part, ...]:
+        """What a proxy's View is put together from; nothing for a workload without a proxy."""
+        workload = self._world.workload(proxy)
+        if workload is None or not workload.proxy:
+            return ()
+        if workload.gateway:
+            return (Part(PartKind.GATEWAY, *proxy),)
+        return (Part(PartKind.OUTBOUND, workload.namespace), Part(PartKind.INBOUND, *proxy))
+
+    def part(self, part: Part) -> Outbound | Inbound | Gateway | None:
+        """The value of a part."""
+        match part.kind:
+            case PartKind.OUTBOUND:
+                return self.outbound(part.namespace)
+            case PartKind.INBOUND:
+                return self.inbound((part.namespace, part.workload))
+            case PartKind.GATEWAY:
+                return self.gateway((part.namespace, part.workload))
+
+    def resolve(self, proxy: WorkloadId) -> View:
+        """The View of a sidecar or a gateway. It is empty for a workload without a proxy."""
+        namespace, name = proxy
+        parts = {part.kind: self.part(part) for part in self.parts(proxy)}
+        outbound = parts.get(PartKind.OUTBOUND)
+        inbound_side = parts.get(PartKind.INBOUND)
+        gateway = parts.get(PartKind.GATEWAY)
+        view = WorkloadView(
+            namespace,
+            name,
+            outbound if isinstance(outbound, Outbound) else None,
+            inbound_side if isinstance(inbound_side, Inbound) else None,
+            gateway if isinstance(gateway, Gateway) else None,
+        )
+        return View(f"{namespace}/{name}", (view,))
+
+    # -- endpoints -------------------------------------------------------------------------------
+
+    def endpoint_queries(self, part: Part) -> dict[str, EndpointQuery]:
+        """EDS name -> what it stands for, of all clusters of a part. `World.endpoints` answers each."""
+        return self._queries(part)
+
+    def all_endpoint_queries(self) -> dict[str, EndpointQuery]:
+        """The same for all parts that some proxy has."""
+        parts = {part for proxy in self.proxies() for part in self.parts(proxy)}
+        return {name: query for part in sorted(parts) for name, query in self._queries(part).items()}
+
+    def _find_queries(self, part: Part) -> dict[str, EndpointQuery]:
+        value = self.part(part)
+        if value is None or isinstance(value, Inbound):
+            return {}
+        found = (self._query(each, part.namespace) for each in value.clusters)
+        return {query.name: query for query in found if query is not None}
+
+    def _query(self, cluster: Cluster, scope: str) -> EndpointQuery | None:
+        destination = Destination.of(cluster.name)
+        if destination is None or cluster.discovery is not Discovery.EDS:
+            return None
+        named = Destination.of(cluster.endpoint_set or cluster.name) or destination
+        subsets = dict(self._clusters.policy((destination.host, scope)).subsets)
+        labels = subsets[destination.subset].labels if destination.subset in subsets else ()
+        return EndpointQuery(destination.host, destination.port, named.subset, labels)
+
+    # -- what people are told --------------------------------------------------------------------
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with routes, rules and gateways, sorted."""
+        found = {problem for at in self._world.workload_ids() for problem in self._conflicts(at)}
+        found.update(self._review.problems())
+        return tuple(sorted(found))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """The problems, with file, line and column. Those of workloads and services are `World.findings`."""
+        return locate(self.problems(), self._world.resources.get)
+
+    def status(self, key: Key) -> dict[str, object] | None:
+        """The status that the Gateway API specifies for a kind of it, without times; None for others."""
+        return self._status.status(key)

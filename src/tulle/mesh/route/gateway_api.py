@@ -56,6 +56,8 @@ class BackendFault:
     """Why a backendRef has no cluster. `reason` is the specification's for the ResolvedRefs condition."""
 
     reason: str
+    field: str
+    """Of the backendRef, the one that is wrong."""
     message: str
     remedy: str
 
@@ -99,12 +101,14 @@ def backend(world: World, route: Key, ref: HTTPBackendRef, at_gateway: bool) -> 
     if (ref.group, ref.kind) != ("", "Service"):
         return BackendFault(
             "InvalidKind",
+            "kind",
             f"{ref.kind} ({ref.group or 'core'}) is not a kind that a route can send to",
             "Refer to a Service.",
         )
     if at_gateway and not permitted(world, route, Key("", "Service", namespace, ref.name)):
         return BackendFault(
             "RefNotPermitted",
+            "namespace",
             f"no ReferenceGrant in namespace {namespace} lets HTTPRoutes of {route.namespace} "
             f"refer to Service {ref.name}",
             f"Write a ReferenceGrant in namespace {namespace}, or move the route there.",
@@ -114,6 +118,7 @@ def backend(world: World, route: Key, ref: HTTPBackendRef, at_gateway: bool) -> 
     if service is None:
         return BackendFault(
             "BackendNotFound",
+            "name",
             f"there is no Service {ref.name} in namespace {namespace}; its requests are answered with 500",
             "Apply the Service, or correct the name or the namespace.",
         )
@@ -122,6 +127,7 @@ def backend(world: World, route: Key, ref: HTTPBackendRef, at_gateway: bool) -> 
         ports = ", ".join(str(each.number) for each in service.ports)
         return BackendFault(
             "BackendNotFound",
+            "port",
             f"Service {namespace}/{ref.name} has no port {ref.port}; its requests are answered with 500",
             f"Use one of its ports: {ports}." if ports else "Give the Service a port.",
         )

@@ -46,6 +46,8 @@ VirtualService = Resource[VirtualServiceSpec]
 class DestinationFault:
     """Why a destination has no cluster."""
 
+    field: str
+    """Of the destination, the one that is wrong."""
     message: str
     remedy: str
 
@@ -229,6 +231,7 @@ def destination(
     if service is None:
         host = full_host(world, written.host, resource.namespace)
         return DestinationFault(
+            "host",
             f"there is no service {host}; its requests are answered with 500",
             "Apply the service, or correct the host.",
         )
@@ -244,6 +247,7 @@ def destination(
     if number not in ports:
         names = ", ".join(map(str, sorted(ports)))
         return DestinationFault(
+            "port" if written.port is not None else "host",
             f"service {service.host} has no port {number}; its requests are answered with 500",
             f"Write port: {{number: N}} with one of its ports: {names}." if names else "Give it a port.",
         )

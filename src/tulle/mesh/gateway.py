@@ -1,0 +1,149 @@
+"""Gateways: what a proxy with configured listeners does, in either language.
+
+A port is one listener. Its virtual hosts and chains come from all Gateways that have it: each host name
+once, the oldest Gateway first. Clusters are those that the routes name. Read by `resolve.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tulle.kit.derived import Derived
+from tulle.mesh.cluster import ClusterCells, opaque
+from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
+from tulle.mesh.route.common import Destination, age
+from tulle.mesh.route.gateway_listener import standard_servers
+from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.istio_server import istio_servers
+from tulle.mesh.route.server import Server
+from tulle.mesh.view import (
+    Cluster,
+    Forward,
+    Gateway,
+    GatewayChain,
+    GatewayListener,
+    HttpChain,
+    RouteTable,
+    TcpChain,
+    VirtualHost,
+)
+from tulle.mesh.workload import Workload, WorkloadId, matches
+from tulle.mesh.world import World
+
+_ANY = "0.0.0.0"  # noqa: S104  a gateway is there to be reached
+
+
+class GatewayCells:
+    """The derived values of gateways."""
+
+    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells) -> None:
+        self._world = world
+        self._hosts = hosts
+        self._clusters = clusters
+        self.gateway: Derived[WorkloadId, Gateway | None] = Derived(world.graph, self._make, "gateway")
+
+    def _make(self, at: WorkloadId) -> Gateway | None:
+        workload = self._world.workload(at)
+        if workload is None or not workload.gateway:
+            return None
+        servers = self._servers(workload)
+        listeners: list[GatewayListener] = []
+        tables: list[RouteTable] = []
+        for port in sorted({server.port for server in servers}):
+            listener, found = _listener(port, [server for server in servers if server.port == port])
+            listeners.append(listener)
+            tables += found
+        return Gateway(
+            namespace=workload.namespace,
+            workload=workload.name,
+            address=workload.address,
+            identity=workload.identity,
+            trust_domain=self._world.trust_domain(),
+            listeners=tuple(listeners),
+            route_tables=tuple(sorted(tables, key=lambda table: table.name)),
+            clusters=self._named_clusters(workload.namespace, listeners, tables),
+        )
+
+    def _servers(self, workload: Workload) -> list[Server]:
+        """Everything that Gateways ask of this proxy, the Gateway that made it first."""
+        found: list[Server] = []
+        if (workload.key.group, workload.key.kind) == GATEWAY:
+            own = self._world.resource(workload.key)
+            if own is not None:
+                found += standard_servers(self._world, self._hosts, own)
+        gateways = [
+            gateway
+            for gateway in self._world.of_kind(*ISTIO_GATEWAY)
+            if gateway.spec.selector and matches(tuple(gateway.spec.selector.items()), workload.labels)
+        ]
+        found += istio_servers(self._world, self._hosts, sorted(gateways, key=age), workload.namespace)
+        return found
+
+    def _named_clusters(
+        self, scope: str, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
+    ) -> tuple[Cluster, ...]:
+        connected = {
+            each.cluster
+            for listener in listeners
+            for chain in listener.chains
+            if isinstance(chain.then, TcpChain)
+            for each in chain.then.clusters
+        }
+        routed = {
+            each.cluster
+            for table in tables
+            for host in table.virtual_hosts
+            for route in host.routes
+            if isinstance(route.action, Forward)
+            for each in route.action.clusters
+        }
+        made: list[Cluster] = []
+        for name in sorted(connected | routed):
+            destination = Destination.of(name)
+            if destination is None:
+                continue
+            vantage = self._hosts.vantage((destination.host, scope))
+            found = self._clusters.cluster((destination, vantage))
+            if found is not None:
+                made.append(opaque(found) if name in connected else found)
+        return tuple(made)
+
+
+def _listener(port: int, servers: list[Server]) -> tuple[GatewayListener, list[RouteTable]]:
+    """One port. Its first server decides whether it is plain HTTP or told apart by SNI."""
+    first = servers[0]
+    name = f"{_ANY}_{port}"
+    if first.is_plain_http:
+        hosts = [host for server in servers if server.is_plain_http for host in server.virtual_hosts]
+        table = RouteTable(f"http.{port}", _distinct_hosts(hosts), first.origin)
+        chain = GatewayChain("http", HttpChain(table.name, f"outbound_{name}"), first.origin)
+        return GatewayListener(name, port, first.protocol, (chain,), first.origin), [table]
+    by_name = [server for server in servers if not server.is_plain_http]
+    chains = _distinct_chains(chain for server in by_name for chain in server.chains)
+    used = {chain.then.route_table for chain in chains if isinstance(chain.then, HttpChain)}
+    tables = [
+        RouteTable(server.route_table, _distinct_hosts(server.virtual_hosts), server.origin)
+        for server in by_name
+        if server.route_table in used
+    ]
+    return GatewayListener(name, port, first.protocol, chains, first.origin), tables
+
+
+def _distinct_chains(chains: Iterable[GatewayChain]) -> tuple[GatewayChain, ...]:
+    """Each server name once (Envoy refuses a listener in which two chains match the same)."""
+    seen: set[str] = set()
+    made: list[GatewayChain] = []
+    for chain in chains:
+        names = tuple(name for name in chain.server_names or ("*",) if name not in seen)
+        seen.update(names)
+        if names:
+            made.append(replace(chain, server_names=() if names == ("*",) else names))
+    return tuple(made)
+
+
+def _distinct_hosts(hosts: Iterable[VirtualHost]) -> tuple[VirtualHost, ...]:
+    first: dict[tuple[str, ...], VirtualHost] = {}
+    for host in hosts:
+        first.setdefault(host.domains, host)
+    return tuple(first[domains] for domains in sorted(first))

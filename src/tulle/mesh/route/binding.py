@@ -1,0 +1,193 @@
+"""Gateways of the Gateway API: which of their listeners can serve, and which routes are bound to them.
+
+Read by `gateway.py`, which builds what is served, and by `status.py`, which says why the rest is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tulle.mesh.policy.certificate import certificate_fault
+from tulle.mesh.route.attachment import Attachments
+from tulle.mesh.route.common import intersection
+from tulle.mesh.route.grant import permitted
+from tulle.mesh.world import World
+from tulle.model import gateway_api
+from tulle.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
+from tulle.model.resource import Key, Resource
+
+GatewayResource = Resource[GatewaySpec]
+HttpRoute = Resource[HTTPRouteSpec]
+
+_SERVED = ("HTTP", "HTTPS")
+_ROUTE_KIND = (gateway_api.GROUP, "HTTPRoute")
+_NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label that every namespace has by itself (Kubernetes, "Well-known labels")."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerState:
+    """One listener, with what keeps it from serving. Reasons are those of the specification."""
+
+    index: int
+    listener: Listener
+    conflict: str = ""
+    """`HostnameConflict` or `ProtocolConflict`"""
+    supported: bool = True
+    """Whether its protocol is served."""
+    kinds: tuple[tuple[str, str], ...] = ()
+    """(group, kind) of the routes that it takes."""
+    unknown_kinds: bool = False
+    """It also asks for kinds that nobody serves."""
+    secrets: tuple[str, ...] = ()
+    """`NAMESPACE/NAME` of the certificates that can be used."""
+    secret_reason: str = ""
+    """`InvalidCertificateRef` or `RefNotPermitted`: of the first certificate that cannot be used."""
+    secret_message: str = ""
+
+    @property
+    def protocol(self) -> str:
+        return self.listener.protocol.upper()
+
+    @property
+    def hostname(self) -> str:
+        """`*` for any."""
+        return self.listener.hostname or "*"
+
+    @property
+    def serves(self) -> bool:
+        """Whether the gateway listens for it: HTTPS needs a certificate."""
+        return self.supported and not self.conflict and bool(self.protocol == "HTTP" or self.secrets)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What became of one parentRef. `reason` is the specification's for the Accepted condition."""
+
+    reason: str
+    listeners: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Index of each listener that takes the route, with the host names that it is served under there."""
+
+
+# -- listeners --------------------------------------------------------------------------------------
+
+
+def listener_states(world: World, gateway: GatewayResource) -> tuple[ListenerState, ...]:
+    """The listeners in the order in which they are written."""
+    return tuple(_state(world, gateway, index) for index in range(len(gateway.spec.listeners)))
+
+
+def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
+    listener = gateway.spec.listeners[index]
+    supported = listener.protocol.upper() in _SERVED
+    asked = [(kind.group, kind.kind) for kind in listener.allowed_routes.kinds]
+    kinds = tuple(kind for kind in dict.fromkeys(asked or [_ROUTE_KIND]) if supported and kind == _ROUTE_KIND)
+    secrets: list[str] = []
+    reason = message = ""
+    if listener.tls is not None and listener.tls.mode == "Terminate":
+        for ref in listener.tls.certificate_refs:
+            namespace = ref.namespace or gateway.namespace
+            fault = ("", "")
+            if (ref.group, ref.kind) != ("", "Secret"):
+                fault = ("InvalidCertificateRef", f"{ref.kind} ({ref.group or 'core'}) is not a Secret")
+            elif not permitted(world, gateway.key, Key("", "Secret", namespace, ref.name)):
+                fault = ("RefNotPermitted", f"no ReferenceGrant in namespace {namespace} permits it")
+            elif wrong := certificate_fault(world, namespace, ref.name):
+                fault = ("InvalidCertificateRef", wrong)
+            if fault[0]:
+                reason, message = (reason, message) if reason else fault
+            else:
+                secrets.append(f"{namespace}/{ref.name}")
+    return ListenerState(
+        index=index,
+        listener=listener,
+        conflict=_conflict(gateway.spec.listeners, index),
+        supported=supported,
+        kinds=kinds,
+        unknown_kinds=any(kind != _ROUTE_KIND for kind in asked),
+        secrets=tuple(secrets),
+        secret_reason=reason,
+        secret_message=message,
+    )
+
+
+def _conflict(listeners: tuple[Listener, ...], index: int) -> str:
+    """Listeners on one port must have one protocol and distinct host names (`GatewaySpec.listeners`)."""
+    mine = listeners[index]
+    others = [each for each in listeners if each is not mine and each.port == mine.port]
+    groups = {"HTTPS": "TLS"}  # both are told apart by SNI, and so may share a port
+    protocol = mine.protocol.upper()
+    group = groups.get(protocol, protocol)
+    if any(groups.get(each.protocol.upper(), each.protocol.upper()) != group for each in others):
+        return "ProtocolConflict"
+    if any((each.hostname or "") == (mine.hostname or "") for each in others):
+        return "HostnameConflict"
+    return ""
+
+
+# -- routes -----------------------------------------------------------------------------------------
+
+
+def bind(world: World, gateway: GatewayResource, route: HttpRoute, ref: ParentReference) -> Bound:
+    """To which listeners of this gateway a route is bound by one of its parentRefs."""
+    named = [
+        state
+        for state in listener_states(world, gateway)
+        if ref.section_name in (None, state.listener.name) and ref.port in (None, state.listener.port)
+    ]
+    if not named:
+        return Bound("NoMatchingParent")
+    allowing = [
+        state for state in named if _ROUTE_KIND in state.kinds and _allows(world, gateway, state, route)
+    ]
+    if not allowing:
+        return Bound("NotAllowedByListeners")
+    found = [(state.index, _hostnames(state, route)) for state in allowing]
+    found = [(index, hostnames) for index, hostnames in found if hostnames]
+    return Bound("Accepted", tuple(found)) if found else Bound("NoMatchingListenerHostname")
+
+
+def bindings(
+    world: World, attachments: Attachments, gateway: GatewayResource
+) -> dict[int, dict[Key, tuple[str, ...]]]:
+    """For each listener by its index: the routes that are bound to it, with their host names there."""
+    found: dict[int, dict[Key, tuple[str, ...]]] = {}
+    key = gateway.key
+    for route in attachments.http_routes((key.group, key.kind, key.namespace, key.name)):
+        for ref in route.spec.parent_refs:
+            if not is_parent(ref, route, key):
+                continue
+            for index, hostnames in bind(world, gateway, route, ref).listeners:
+                bound = found.setdefault(index, {})
+                bound[route.key] = tuple(dict.fromkeys((*bound.get(route.key, ()), *hostnames)))
+    return found
+
+
+def is_parent(ref: ParentReference, route: HttpRoute, gateway: Key) -> bool:
+    """Whether a parentRef means this gateway."""
+    meant = Key(ref.group, ref.kind, ref.namespace or route.namespace, ref.name)
+    return meant == gateway
+
+
+def _allows(world: World, gateway: GatewayResource, state: ListenerState, route: HttpRoute) -> bool:
+    """Whether a listener takes routes of this namespace (`AllowedRoutes.namespaces`)."""
+    namespaces = state.listener.allowed_routes.namespaces
+    match namespaces.from_:
+        case "All":
+            return True
+        case "Same":
+            return route.namespace == gateway.namespace
+        case "Selector":
+            written = world.resource(Key("", "Namespace", "", route.namespace))
+            labels = {_NAMESPACE_NAME: route.namespace}
+            labels |= written.metadata.labels if written is not None else {}
+            return namespaces.selector is not None and namespaces.selector.selects(labels)
+        case "None":
+            return False
+
+
+def _hostnames(state: ListenerState, route: HttpRoute) -> tuple[str, ...]:
+    """The host names that the listener and the route have in common (`HTTPRouteSpec.hostnames`)."""
+    wanted = route.spec.hostnames or (state.hostname,)
+    common = (intersection(state.hostname, hostname) for hostname in wanted)
+    return tuple(dict.fromkeys(hostname for hostname in common if hostname is not None))

@@ -1,0 +1,219 @@
+"""The servers of Istio's Gateways with the VirtualServices bound to them.
+
+At gateways the VirtualServices of one host are merged: the oldest first, what matches everything last
+(Istio, "Split large virtual services and destination rules"). Read by `gateway.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tulle.mesh.policy.certificate import certificate_fault
+from tulle.mesh.route import istio
+from tulle.mesh.route.common import age, intersection
+from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.istio import VirtualService
+from tulle.mesh.route.server import Server
+from tulle.mesh.view import (
+    GatewayChain,
+    HttpChain,
+    MatchKind,
+    Origin,
+    Reject,
+    RequestMatch,
+    Route,
+    ServerTls,
+    TcpChain,
+    VirtualHost,
+    WeightedCluster,
+)
+from tulle.mesh.world import World
+from tulle.model.istio import GatewaySpec
+from tulle.model.istio import Server as WrittenServer
+from tulle.model.resource import Resource
+
+IstioGateway = Resource[GatewaySpec]
+
+_HTTP = ("HTTP", "HTTP2", "GRPC")
+
+
+def istio_servers(
+    world: World, hosts: HostCells, gateways: Iterable[IstioGateway], namespace: str
+) -> Iterator[Server]:
+    """What the servers of these Gateways ask of their proxy, which stands in `namespace`."""
+    plain: dict[int, list[tuple[IstioGateway, WrittenServer, Origin]]] = {}
+    for gateway in gateways:
+        for index, server in enumerate(gateway.spec.servers):
+            origin = Origin("Gateway", gateway.namespace, gateway.name, f"spec.servers[{index}]")
+            protocol = server.port.protocol.upper()
+            if protocol in _HTTP:
+                plain.setdefault(server.port.number, []).append((gateway, server, origin))
+            elif is_terminated(server) and protocol == "HTTPS":
+                made = _https(world, hosts, gateway, server, origin, namespace)
+                if made is not None:
+                    yield made
+            else:
+                yield _connections(world, hosts, gateway, server, origin, namespace)
+    for port, written in sorted(plain.items()):
+        made = _virtual_hosts(world, hosts, written, namespace)
+        yield Server(port, "HTTP", written[0][2], made)
+
+
+def is_terminated(server: WrittenServer) -> bool:
+    """Whether the gateway itself speaks TLS."""
+    return server.tls is not None and server.tls.mode == "SIMPLE"
+
+
+def secret_name(server: WrittenServer) -> str:
+    """The Secret of a server's certificate, in the namespace of the gateway's proxy."""
+    return server.tls.credential_name.removeprefix("kubernetes://") if server.tls is not None else ""
+
+
+def server_hosts(server: WrittenServer, gateway: str, resource: VirtualService) -> tuple[str, ...]:
+    """The hosts of a server that are open to VirtualServices of this namespace.
+
+    `NAMESPACE/HOST` is open to that namespace, `./HOST` to the Gateway's own (gateway.proto, `hosts`).
+    """
+    found: list[str] = []
+    for written in server.hosts:
+        namespace, slash, host = written.rpartition("/")
+        if (
+            not slash
+            or namespace == "*"
+            or resource.namespace == (gateway if namespace == "." else namespace)
+        ):
+            found.append(host.lower())
+    return tuple(found)
+
+
+def bound(hosts: HostCells, gateway: IstioGateway, namespace: str) -> list[VirtualService]:
+    """The VirtualServices bound to a Gateway whose proxy stands in `namespace`, the oldest first."""
+    name = f"{gateway.namespace}/{gateway.name}"
+    found = hosts.attachments.of_gateway(name)
+    return sorted((each for each in found if istio.visible(each, namespace)), key=age)
+
+
+def common_hosts(
+    world: World, gateway: IstioGateway, server: WrittenServer, resource: VirtualService
+) -> tuple[str, ...]:
+    """The host names that a server and a VirtualService have in common."""
+    offered = server_hosts(server, gateway.namespace, resource)
+    pairs = (
+        intersection(mine, theirs) for mine in offered for theirs in istio.written_hosts(world, resource)
+    )
+    return tuple(dict.fromkeys(host for host in pairs if host is not None))
+
+
+# -- HTTP -------------------------------------------------------------------------------------------
+
+
+def _virtual_hosts(
+    world: World,
+    hosts: HostCells,
+    written: Iterable[tuple[IstioGateway, WrittenServer, Origin]],
+    namespace: str,
+) -> tuple[VirtualHost, ...]:
+    routes: dict[str, dict[tuple[str, str, str], tuple[Route, ...]]] = {}
+    origins: dict[str, Origin] = {}
+    number = 0
+    for gateway, server, origin in written:
+        number = server.port.number
+        name = f"{gateway.namespace}/{gateway.name}"
+        for resource in bound(hosts, gateway, namespace):
+            for host in common_hosts(world, gateway, server, resource):
+                made = istio.http_routes(world, resource, name, number)
+                routes.setdefault(host, {}).setdefault(age(resource), made)
+                origins.setdefault(host, origin)
+    return tuple(
+        VirtualHost(f"{host}:{number}", (host,), _merged(routes[host]), origins[host])
+        for host in sorted(routes)
+    )
+
+
+def _merged(by_age: dict[tuple[str, str, str], tuple[Route, ...]]) -> tuple[Route, ...]:
+    routes = [route for at in sorted(by_age) for route in by_age[at]]
+    return tuple(sorted(routes, key=lambda route: _takes_everything(route.match)))
+
+
+def _takes_everything(match: RequestMatch) -> bool:
+    path = match.path
+    anywhere = path is None or (path.kind, path.value) in ((MatchKind.PREFIX, "/"), (MatchKind.REGEX, ".*"))
+    return anywhere and not match.headers and not match.query
+
+
+def _https(
+    world: World,
+    hosts: HostCells,
+    gateway: IstioGateway,
+    server: WrittenServer,
+    origin: Origin,
+    namespace: str,
+) -> Server | None:
+    """A server that terminates TLS; None while its certificate cannot be used."""
+    secret = secret_name(server)
+    if certificate_fault(world, namespace, secret):
+        return None
+    port = server.port
+    table = f"https.{port.number}.{port.name or port.number}.{gateway.name}.{gateway.namespace}"
+    chain = GatewayChain(
+        name=f"https.{port.name or port.number}.{gateway.name}.{gateway.namespace}",
+        then=HttpChain(table, f"outbound_{table}"),
+        origin=origin,
+        server_names=_server_names(server),
+        tls=ServerTls((f"{namespace}/{secret}",)),
+    )
+    made = _virtual_hosts(world, hosts, [(gateway, server, origin)], namespace)
+    return Server(port.number, "HTTPS", origin, made, table, (chain,))
+
+
+def _server_names(server: WrittenServer) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(host.rpartition("/")[2].lower() for host in server.hosts))
+    return () if "*" in names else names
+
+
+# -- connections ------------------------------------------------------------------------------------
+
+
+def _connections(
+    world: World,
+    hosts: HostCells,
+    gateway: IstioGateway,
+    server: WrittenServer,
+    origin: Origin,
+    namespace: str,
+) -> Server:
+    """A server whose connections are passed on: TLS by SNI, TCP (or TLS that ends here) as a whole."""
+    name = f"{gateway.namespace}/{gateway.name}"
+    number, protocol = server.port.number, server.port.protocol.upper()
+    chains: list[GatewayChain] = []
+    label = f"{protocol.lower()}.{number}.{gateway.name}.{gateway.namespace}"
+    usable = not is_terminated(server) or not certificate_fault(world, namespace, secret_name(server))
+    for resource in bound(hosts, gateway, namespace) if usable else ():
+        offered = server_hosts(server, gateway.namespace, resource)
+        if protocol == "TCP" or is_terminated(server):
+            taken = istio.tcp_route(world, resource, name, number)
+            if taken is not None and common_hosts(world, gateway, server, resource):
+                tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
+                names = _server_names(server) if tls is not None else ()
+                chains.append(GatewayChain(label, _connect(taken[0]), taken[1], names, tls))
+                break
+            continue
+        for each in istio.tls_routes(world, resource, name, number):
+            pairs = (intersection(mine, sni) for mine in offered for sni in each.server_names)
+            names = tuple(dict.fromkeys(host for host in pairs if host is not None))
+            if names:
+                chains.append(
+                    GatewayChain(
+                        f"{label}.{len(chains)}",
+                        _connect(each.clusters),
+                        each.origin,
+                        () if "*" in names else names,
+                    )
+                )
+    if not chains:
+        chains.append(GatewayChain(label, Reject(), origin, _server_names(server)))
+    return Server(number, protocol, origin, chains=tuple(chains))
+
+
+def _connect(clusters: tuple[WeightedCluster, ...]) -> TcpChain | Reject:
+    return TcpChain(clusters, clusters[0].cluster) if clusters else Reject()
