@@ -6,7 +6,7 @@ module finds the kind, reads the content, and says where and how support ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,40 +28,6 @@ def admit(document: Document, namespace: str) -> tuple[Resource[Any] | None, lis
     resource = admission.run()
     failed = any(each.severity is Severity.ERROR for each in admission.findings)
     return (None if failed else resource), admission.findings
-
-
-def distinct(resources: Iterable[Resource[Any]]) -> tuple[list[Resource[Any]], list[Finding]]:
-    """One resource for each key; the first stands, and each further one is an error that names both places.
-
-    A later MeshConfig replaces an earlier one, and an equal Namespace may be declared by several files.
-    """
-    first: dict[Key, Resource[Any]] = {}
-    findings: list[Finding] = []
-    for resource in resources:
-        key = resource.key
-        known = first.setdefault(key, resource)
-        if known is resource:
-            continue
-        if key.kind == "MeshConfig":
-            first[key] = resource
-        elif key.kind != "Namespace" or known.document != resource.document:
-            place = resource.place("metadata.name")
-            findings.append(
-                Finding(
-                    place.file,
-                    place.line,
-                    place.column,
-                    "duplicate-resource",
-                    Severity.ERROR,
-                    f"{key.kind} “{key.name}” is already declared at {known.place('metadata.name')}",
-                    "Remove one of them, or give it another name.",
-                    key.kind,
-                    key.namespace,
-                    key.name,
-                    "metadata.name",
-                )
-            )
-    return list(first.values()), findings
 
 
 class _Admission:

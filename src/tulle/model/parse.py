@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from tulle.model.admit import admit, distinct
+from tulle.model.admit import admit
+from tulle.model.distinct import distinct
 from tulle.model.document import Document, step
 from tulle.model.findings import Finding, Severity
 from tulle.model.resource import Place, Resource
