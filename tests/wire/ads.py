@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ import grpc.aio
 
 from tulle.ads import wire
 from tulle.ads.cache import Cache
+from tulle.ads.client import CHANNEL_OPTIONS, Upstream
+from tulle.ads.disk import Disk
 from tulle.ads.server import SERVER_OPTIONS, Server
 from tulle.ads.wire import DeltaRequest, DeltaResponse
+from tulle.kit.backoff import Backoff
 
 EOF = vars(grpc.aio)["EOF"]
 
@@ -35,6 +39,29 @@ async def serving(
         yield server
     finally:
         await grpc_server.stop(None)
+
+
+@contextlib.asynccontextmanager
+async def following(
+    cache: Cache, upstream: Path, *nodes: str, downstream: Server | None = None, disk: Disk | None = None
+) -> AsyncIterator[Upstream]:
+    """An agent's upstream end that keeps `nodes` of `cache` equal to what the server on `upstream` has."""
+    client = Upstream(
+        lambda: grpc.aio.insecure_channel(f"unix:{upstream}", options=CHANNEL_OPTIONS),
+        cache,
+        downstream=downstream,
+        disk=disk,
+        backoff=lambda: Backoff(0.02, 0.1),
+    )
+    for node in nodes:
+        client.add_node(node, node)
+    task = asyncio.create_task(client.run())
+    try:
+        yield client
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 class Client:

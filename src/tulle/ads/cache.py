@@ -189,6 +189,11 @@ class Cache:
             return ()
         return tuple(resource for named in held.resources.values() for resource in named.values())
 
+    def found(self, part: str, key: Key) -> Resource | None:
+        """What a part has under a key."""
+        held = self._parts.get(part)
+        return None if held is None else held.get(key)
+
     def knows(self, node: str, type_url: str, name: str) -> bool:
         """Whether it is certain that a name exists, or that it does not."""
         state = self._nodes.get(node)
