@@ -1,4 +1,4 @@
-"""A small real network for tests: the hub and workloads of the agent's own code, under a directory of the test."""
+"""A small real network for tests: hub and workloads by the agent's own code, in a directory of the test."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ async def test_a_signal_is_how_it_ended(bench: Bench) -> None:
     [
         (("no-such-program",), {}, "command not found: no-such-program"),
         (("/no/such/program",), {}, "command not found: /no/such/program"),
-        (("/etc/hostname",), {}, "command is not executable: /etc/hostname"),
+        (("/etc/passwd",), {}, "command is not executable: /etc/passwd"),
         (
             ("true",),
             {"workdir": "/no/such/place"},
@@ -154,7 +154,10 @@ async def test_a_process_has_no_privileges(bench: Bench) -> None:
 
 async def test_a_root_process_has_no_capabilities_either(bench: Bench) -> None:
     output = await bench.output(
-        "sh", "-c", "id -u; grep Cap /proc/self/status; nft list tables; ls /proc/1/fd", user=User(0, 0)
+        "sh",
+        "-c",
+        "id -u; grep Cap /proc/self/status; /usr/sbin/nft list tables; ls /proc/1/fd/",
+        user=User(0, 0),
     )
     assert output.startswith("0\n")
     assert "CapEff:\t0000000000000000" in output
@@ -235,6 +238,10 @@ async def test_names_resolve_as_the_mesh_says(bench: Bench) -> None:
     assert (os.path.realpath("/etc/resolv.conf"), Path("/etc/hosts").read_bytes()) == before
 
 
+def names(path: str) -> list[str]:
+    return sorted(entry.name for entry in Path(path).iterdir())
+
+
 FILES: list[tuple[str, str]] = [
     ("app.yaml", base64.b64encode(b"colour: blue\n").decode()),
     ("sub/more.yaml", base64.b64encode(b"more\n").decode()),
@@ -255,19 +262,19 @@ FILES: list[tuple[str, str]] = [
     ],
 )
 async def test_files_appear_at_any_path_and_the_host_keeps_its_own(bench: Bench, path: str) -> None:
-    before = sorted(os.listdir("/")), sorted(os.listdir("/etc")), sorted(os.listdir("/usr/share"))
+    before = (names("/")), (names("/etc")), (names("/usr/share"))
     place: Place = {"path": path, "files": FILES, "read_only": True}
     output = await bench.output(
         "sh",
         "-c",
-        f"cat {path}/app.yaml {path}/sub/more.yaml; touch {path}/new; id -un 0; cat /proc/uptime | wc -l; ls /tmp",
+        f"cat {path}/app.yaml {path}/sub/more.yaml; touch {path}/new; id -un 0",
         mounts=hidden(bench, place=(place,)),
         user=User(0, 0),
     )
     assert output.startswith("colour: blue\nmore\n")
     assert "Read-only file system" in output
     assert "root" in output
-    assert (sorted(os.listdir("/")), sorted(os.listdir("/etc")), sorted(os.listdir("/usr/share"))) == before
+    assert ((names("/")), (names("/etc")), (names("/usr/share"))) == before
     assert not Path(path, "app.yaml").exists()
 
 
@@ -283,7 +290,7 @@ async def test_one_file_nested_mounts_and_a_shared_directory(bench: Bench, tmp_p
     output = await bench.output(
         "sh",
         "-c",
-        "cat /etc/tulle.yaml /tulle-test/app.yaml; echo kept > /tulle-test/data/file; cat /etc/passwd | head -1",
+        "cat /etc/tulle.yaml /tulle-test/app.yaml; echo kept > /tulle-test/data/file; head -1 /etc/passwd",
         mounts=hidden(bench, place=place),
     )
     assert output == "colour: blue\ncolour: blue\n" + Path("/etc/passwd").read_text().splitlines()[0] + "\n"
@@ -329,6 +336,7 @@ async def test_stop_passes_the_signal_on_and_kills_after_the_grace(bench: Bench)
 async def test_a_process_outlives_who_started_it_and_is_found_again(bench: Bench) -> None:
     process = await bench.start("sh", "-c", "while :; do sleep 0.01; done")
     process.close()
+    bench.started.remove(process)
     found = Process.adopt("tag", bench.directory, bench.log)
     assert found is not None
     assert found.running
@@ -395,7 +403,7 @@ async def test_a_keeper_stays_small_and_holds_nothing_open(bench: Bench) -> None
     resident = int(status.split("VmRSS:")[1].split()[0])
     assert resident < 14_000
     command = Path(f"/proc/{process.record.pid}/task/{process.record.pid}/children").read_text().split()[0]
-    held = {os.readlink(entry) for entry in Path(f"/proc/{command}/fd").iterdir()}
+    held = {str(entry.readlink()) for entry in Path(f"/proc/{command}/fd").iterdir()}
     assert sorted(link.split(":")[0] for link in held) == ["/dev/null", "pipe"]
 
 

@@ -208,7 +208,8 @@ async def test_workloads_reach_the_world_under_the_hosts_address_and_strangers_d
         run_in(
             world,
             *("ip", "-batch", "-"),
-            text="address add 198.51.100.2/24 dev eth0\nlink set eth0 up\nroute add default via 198.51.100.1\n",
+            text="address add 198.51.100.2/24 dev eth0\n"
+            "link set eth0 up\nroute add default via 198.51.100.1\n",
         )
         with Server(world, "198.51.100.2", 80), Server(workload, "0.0.0.0", 80):
             assert call(workload, "198.51.100.2", 80) == "198.51.100.1"

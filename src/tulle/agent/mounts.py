@@ -18,11 +18,11 @@ from typing import Final, Required, TypedDict
 
 from tulle.model.agentapi import FileMount
 
-PRIVATE: Final = {"/tmp": 0o1777, "/run": 0o755, "/dev/shm": 0o1777}  # noqa: S108
+PRIVATE: Final = {"/tmp": 0o1777, "/run": 0o755, "/dev/shm": 0o1777}  # noqa: S108  that is the point
 """Directories that every process has to itself, and their modes."""
 
 _CODE_VARIABLES: Final = frozenset(("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "VIRTUAL_ENV"))
-"""Inherited variables whose paths a command needs; XDG_RUNTIME_DIR and the like are what shall stay hidden."""
+"""Inherited variables whose paths a command needs; XDG_RUNTIME_DIR and its like shall stay hidden."""
 
 
 class Hide(TypedDict, total=False):
@@ -92,7 +92,7 @@ def references(
 
 
 def plan_names(hostname: str, address: str, namespace: str, resolver: str, domain: str) -> tuple[Place, ...]:
-    """resolv.conf, hosts and nsswitch.conf of a workload (decision 10), as Kubernetes writes them for a pod."""
+    """resolv.conf, hosts and nsswitch.conf (decision 10), as Kubernetes writes them for a pod."""
     search = f"{namespace}.svc.{domain} svc.{domain} {domain}"
     own = f"{address}\t{hostname}\n" if hostname else ""
     return (

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -153,7 +154,10 @@ def open_process(record: Record) -> int | None:
         return None
     # In this order: while the descriptor is open, the pid is not given to another process.
     try:
-        if start_time(record.pid) == record.start and boot_id() == record.boot:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        # Readable: it has ended, and its parent has not collected it yet.
+        if start_time(record.pid) == record.start and boot_id() == record.boot and not ended.poll(0):
             return descriptor
     except OSError:
         pass
