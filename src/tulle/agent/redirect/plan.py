@@ -42,7 +42,8 @@ def plan_redirect(redirect: Redirect) -> str:
         "# the proxy to its application, and a probe",
         f"meta mark {mark} ip saddr {INBOUND_SOURCE} accept",
         "# a call to a virtual address came back to its caller: it has to pass the inbound side as any other",
-        f"meta mark {mark} ip daddr != 127.0.0.0/8 fib daddr type local redirect to :{redirect.inbound}",
+        f"meta mark {mark} ip daddr != 127.0.0.0/8 fib daddr type local "
+        f"meta l4proto tcp redirect to :{redirect.inbound}",
         f"meta mark {mark} accept",
         "# loopback, and the own address called directly",
         "fib daddr type local accept",
@@ -66,19 +67,16 @@ def plan_redirect(redirect: Redirect) -> str:
 def plan_services(udp: Mapping[str, Sequence[str]], tcp: Mapping[str, Sequence[str]] | None = None) -> str:
     """The script that sends each new flow to a virtual address to one of its endpoints, chosen at random.
 
-    Keys and endpoints are `address:port`. A key without endpoints is refused with an ICMP error, as a closed
-    port would be. `tcp` is for workloads without a proxy only.
+    Keys and endpoints are `address:port`. A virtual address without endpoints is unreachable: the hub says so
+    at once. `tcp` is for workloads without a proxy only.
     """
     chains: dict[str, list[str]] = {}
     output = ["type nat hook output priority -101; policy accept;"]
-    refuse = ["type filter hook output priority 0; policy accept;"]
     for protocol, services in (("udp", udp), ("tcp", tcp or {})):
         verdicts: list[str] = []
-        empty: list[str] = []
         for virtual in sorted(services):
             endpoints = sorted(services[virtual])
             if not endpoints:
-                empty.append(_pair(virtual))
                 continue
             chain = f"{protocol}_{hashlib.sha256(virtual.encode()).hexdigest()[:12]}"
             choices = ", ".join(f"{index} : {_pair(endpoint)}" for index, endpoint in enumerate(endpoints))
@@ -89,9 +87,7 @@ def plan_services(udp: Mapping[str, Sequence[str]], tcp: Mapping[str, Sequence[s
             verdicts.append(f"{_pair(virtual)} : jump {chain}")
         if verdicts:
             output.append(f"ip daddr . {protocol} dport vmap {{ {', '.join(verdicts)} }}")
-        if empty:
-            refuse.append(f"ip daddr . {protocol} dport {{ {', '.join(empty)} }} reject")
-    return _table("tulle_services", {**chains, "output": output, "refuse": refuse})
+    return _table("tulle_services", {**chains, "output": output})
 
 
 def _table(name: str, chains: Mapping[str, Sequence[str]]) -> str:
