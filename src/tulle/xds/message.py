@@ -52,6 +52,8 @@ HttpProtocolOptions = _message(
     _EXTENSION + "upstreams.http.v3.http_protocol_options_pb2", "HttpProtocolOptions"
 )
 _Any = _message("google.protobuf.any_pb2", "Any")
+_Struct = _message("google.protobuf.struct_pb2", "Struct")
+_Value = _message("google.protobuf.struct_pb2", "Value")
 
 YES: Tree = {"value": True}
 NO: Tree = {"value": False}
@@ -77,9 +79,10 @@ def extension(name: str, message: Any) -> Tree:
     return {"name": name, "typed_config": packed(message)}
 
 
-def texts(values: dict[str, str]) -> Tree:
-    """A google.protobuf.Struct of strings."""
-    return {"fields": {key: {"string_value": value} for key, value in values.items()}}
+def texts(values: dict[str, str]) -> Any:
+    """A google.protobuf.Struct of strings. A dict would be read as its content here and as its `fields`
+    inside of a map."""
+    return _Struct(fields={key: _Value(string_value=value) for key, value in values.items()})
 
 
 def seconds(value: float) -> timedelta:

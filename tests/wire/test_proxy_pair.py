@@ -1,0 +1,385 @@
+"""A translated client and server side in the real Envoy: mTLS, identities, depth, who speaks first.
+
+Both sides are in one process here, so client and server have the same SVID. Connections are not redirected:
+the outbound listeners are bound, and the inbound one listens on the application's declared ports itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import httpx2
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from tests.envoy import Proxy, bootstrap, running, unprivileged
+from tests.unit.xds import views
+from tests.wire.application import free_port, greeting_application, http_application
+from tulle.identity import authority, spiffe
+from tulle.identity.svid import Svid
+from tulle.kit.clock import SystemClock
+from tulle.mesh.view import (
+    Cluster,
+    Discovery,
+    Endpoint,
+    EndpointSet,
+    HttpChain,
+    Inbound,
+    InboundMtls,
+    InboundPort,
+    MutualTls,
+    Outbound,
+    OutboundChain,
+    OutboundListener,
+    Protocol,
+    RequestMatch,
+    RouteTable,
+    TcpChain,
+    WeightedCluster,
+)
+from tulle.xds.translate import translate_endpoints, translate_inbound, translate_outbound
+
+GREETING = b"220 ready\r\n"
+ME = views.identity("a")
+
+
+@pytest.fixture(scope="module")
+def svid(tmp_path_factory: pytest.TempPathFactory) -> Svid:
+    own = authority.create(tmp_path_factory.mktemp("authority"), views.TRUST_DOMAIN, SystemClock())
+    return own.own(spiffe.workload(views.TRUST_DOMAIN, "shop", "a"))
+
+
+@dataclass(frozen=True)
+class Service:
+    """A port of the one workload: what it speaks, how it is entered, and where its program listens."""
+
+    protocol: Protocol
+    mtls: InboundMtls
+    application: int
+    declared: int
+    caller: int
+    identities: tuple[str, ...] = (ME,)
+    meshed: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"outbound|{self.declared}||service"
+
+
+def inbound(services: tuple[Service, ...]) -> Inbound:
+    return Inbound(
+        namespace="shop",
+        workload="a",
+        address="127.0.0.1",
+        identity=ME,
+        trust_domain=views.TRUST_DOMAIN,
+        ports=tuple(
+            InboundPort(one.declared, one.protocol, one.mtls, f"inbound|{one.declared}||", views.HERE)
+            for one in services
+        ),
+        clusters=tuple(
+            Cluster(
+                f"inbound|{one.declared}||",
+                Discovery.STATIC,
+                views.HERE,
+                protocol=one.protocol,
+                addresses=(("127.0.0.1", one.application),),
+                source_address="127.0.0.6",
+            )
+            for one in services
+        ),
+    )
+
+
+def outbound(services: tuple[Service, ...]) -> Outbound:
+    listeners: list[OutboundListener] = []
+    clusters: list[Cluster] = []
+    tables: list[RouteTable] = []
+    for one in services:
+        http = one.protocol.is_http
+        if http:
+            then = HttpChain(str(one.declared), "outbound")
+            routes = (views.route("all", RequestMatch(), (one.name, 1)),)
+            tables.append(
+                RouteTable(
+                    str(one.declared),
+                    (views.host(f"service:{one.declared}", *routes, domains=("*",)),),
+                    views.HERE,
+                )
+            )
+        else:
+            then = TcpChain((WeightedCluster(one.name),), "outbound")
+        chain = OutboundChain("all", then, views.HERE)
+        listeners.append(
+            OutboundListener(f"to_{one.declared}", "127.0.0.1", one.caller, (), chain, views.HERE)
+        )
+        mtls = MutualTls(
+            one.identities, "tulle-http" if http else "tulle", f"outbound_.{one.declared}_._.service"
+        )
+        clusters.append(Cluster(one.name, Discovery.EDS, views.HERE, protocol=one.protocol, mtls=mtls))
+    return Outbound("outbound/shop", False, tuple(listeners), tuple(tables), tuple(clusters))
+
+
+def endpoints(one: Service) -> EndpointSet:
+    return EndpointSet(one.name, (Endpoint("127.0.0.1", one.declared, mtls=one.meshed),), views.HERE)
+
+
+def listening_on_declared_ports(tree: dict[str, Any], services: tuple[Service, ...]) -> dict[str, Any]:
+    addresses = [
+        {"address": {"socket_address": {"address": "127.0.0.1", "port_value": one.declared}}}
+        for one in services
+    ]
+    for listener in tree["static_resources"]["listeners"]:
+        if listener["name"] == "virtualInbound":
+            listener["address"] = addresses[0]["address"]
+            listener["additional_addresses"] = addresses[1:]
+    tree["static_resources"]["listeners"] = [
+        one for one in tree["static_resources"]["listeners"] if one["name"] != "virtualOutbound"
+    ]
+    return tree
+
+
+@contextlib.asynccontextmanager
+async def mesh(directory: Path, svid: Svid, *services: Service) -> AsyncIterator[Proxy]:
+    resources = translate_outbound(outbound(services)) + translate_inbound(inbound(services))
+    for one in services:
+        resources += translate_endpoints(endpoints(one))
+    tree = listening_on_declared_ports(unprivileged(bootstrap(resources, svid)), services)
+    async with running(tree, directory) as proxy:
+        yield proxy
+
+
+def service(protocol: Protocol, application: int, mtls: InboundMtls = InboundMtls.PERMISSIVE) -> Service:
+    return Service(protocol, mtls, application, free_port(), free_port())
+
+
+def client_context(svid: Svid, directory: Path, alpn: str) -> ssl.SSLContext:
+    """A caller with a certificate of the mesh that is no proxy of it."""
+    files = {"key": svid.key_pem, "chain": svid.chain_pem, "root": svid.root_pem}
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    context = ssl.create_default_context(cafile=str(directory / "root"))
+    context.check_hostname = False
+    context.load_cert_chain(directory / "chain", directory / "key")
+    context.set_alpn_protocols([alpn])
+    return context
+
+
+async def ask(port: int, **headers: str) -> httpx2.Response:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with httpx2.AsyncClient() as client:
+        return await client.get(f"http://127.0.0.1:{port}/", headers=sent)
+
+
+async def greeting(port: int, context: ssl.SSLContext | None = None) -> bytes:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=context, server_hostname="" if context else None
+    )
+    try:
+        return await reader.readline()
+    finally:
+        writer.close()
+
+
+async def test_a_meshed_call_carries_the_callers_identity(tmp_path: Path, svid: Svid) -> None:
+    async with http_application("app") as port:
+        one = service(Protocol.HTTP, port)
+        async with mesh(tmp_path, svid, one) as proxy:
+            answer = await ask(
+                one.caller,
+                x_forwarded_client_cert="URI=spiffe://forged",
+                x_forwarded_for="198.51.100.4",
+                x_envoy_retry_on="5xx",
+            )
+            received = answer.json()["headers"]
+            assert received["x-forwarded-client-cert"] == f"By={ME};URI={ME}"
+            assert received["x-forwarded-for"] == "198.51.100.4"
+            assert not [name for name in received if name.startswith("x-envoy")]
+            assert not [name for name in answer.headers if name.startswith("x-envoy")]
+            assert "x-request-id" not in received
+            assert await proxy.statistic("ssl.handshake") >= 1
+
+
+async def test_a_plaintext_caller_is_served_and_cannot_forge_an_identity(tmp_path: Path, svid: Svid) -> None:
+    async with http_application("app") as port:
+        one = service(Protocol.HTTP, port)
+        async with mesh(tmp_path, svid, one):
+            answer = await ask(
+                one.declared, x_forwarded_client_cert="URI=spiffe://forged", x_envoy_internal="true"
+            )
+            received = answer.json()["headers"]
+            assert "x-forwarded-client-cert" not in received
+            assert "x-envoy-internal" not in received
+
+
+async def test_a_server_with_another_identity_is_refused(tmp_path: Path, svid: Svid) -> None:
+    async with http_application("app") as port:
+        one = replace(service(Protocol.HTTP, port), identities=(views.identity("b"),))
+        async with mesh(tmp_path, svid, one) as proxy:
+            assert (await ask(one.caller)).status_code == 503
+            assert await proxy.statistic("ssl.fail_verify_san") >= 1
+
+
+async def test_an_endpoint_without_a_proxy_is_called_in_plaintext(tmp_path: Path, svid: Svid) -> None:
+    async with http_application("app") as port:
+        one = replace(service(Protocol.HTTP, port), meshed=False)
+        async with mesh(tmp_path, svid, one) as proxy:
+            assert "x-forwarded-client-cert" not in (await ask(one.caller)).json()["headers"]
+            assert await proxy.statistic("ssl.handshake") == 0
+
+
+async def test_strict_refuses_plaintext(tmp_path: Path, svid: Svid) -> None:
+    async with AsyncExitStack() as stack:
+        http = service(
+            Protocol.HTTP, await stack.enter_async_context(http_application("app")), InboundMtls.STRICT
+        )
+        tcp = service(
+            Protocol.TCP, await stack.enter_async_context(greeting_application(GREETING)), InboundMtls.STRICT
+        )
+        await stack.enter_async_context(mesh(tmp_path, svid, http, tcp))
+        with pytest.raises(httpx2.TransportError):
+            await ask(http.declared)
+        reader, writer = await asyncio.open_connection("127.0.0.1", tcp.declared)
+        writer.write(b"hello in the clear")
+        with contextlib.suppress(ConnectionError):
+            assert GREETING not in await reader.read()  # but a TLS alert
+        writer.close()
+        assert (await ask(http.caller)).status_code == 200
+        assert await greeting(tcp.caller) == GREETING
+
+
+async def test_grpc_stays_http2_to_the_application(tmp_path: Path, svid: Svid) -> None:
+    server = grpc.aio.server()
+    servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    await servicer.set("shop", health_pb2.HealthCheckResponse.SERVING)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    one = service(Protocol.GRPC, port)
+    try:
+        async with (
+            mesh(tmp_path, svid, one),
+            grpc.aio.insecure_channel(f"127.0.0.1:{one.caller}") as meshed,
+            grpc.aio.insecure_channel(f"127.0.0.1:{one.declared}") as stranger,
+        ):
+            for channel in (meshed, stranger):
+                answer = await health_pb2_grpc.HealthStub(channel).Check(
+                    health_pb2.HealthCheckRequest(service="shop"), timeout=10
+                )
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    finally:
+        await server.stop(None)
+
+
+async def test_only_a_plaintext_caller_waits_for_a_server_that_speaks_first(
+    tmp_path: Path, svid: Svid
+) -> None:
+    async with greeting_application(GREETING) as port:
+        one = service(Protocol.TCP, port)
+        async with mesh(tmp_path, svid, one) as proxy:
+            assert await greeting(one.caller) == GREETING
+            assert await greeting(one.declared, client_context(svid, tmp_path, "tulle")) == GREETING
+            assert await proxy.statistic("downstream_pre_cx_timeout") == 0
+            assert await greeting(one.declared) == GREETING
+            assert await proxy.statistic("downstream_pre_cx_timeout") == 1
+
+
+async def test_the_applications_own_tls_passes_through(tmp_path: Path, svid: Svid) -> None:
+    own = client_context(svid, tmp_path, "own")
+    served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    served.load_cert_chain(tmp_path / "chain", tmp_path / "key")
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=served)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        services = tuple(service(protocol, port) for protocol in (Protocol.TLS, Protocol.TCP, Protocol.HTTP))
+        async with mesh(tmp_path, svid, *services):
+            for one in services:
+                assert await greeting(one.declared, own) == GREETING
+            for one in services[:2]:
+                assert await greeting(one.caller, own) == GREETING
+
+
+async def test_a_tcp_caller_of_an_http_port_cannot_forge_headers(tmp_path: Path, svid: Svid) -> None:
+    async with http_application("app") as port:
+        one = service(Protocol.HTTP, port)
+        async with mesh(tmp_path, svid, one):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", one.declared, ssl=client_context(svid, tmp_path, "tulle"), server_hostname=""
+            )
+            writer.write(
+                b"GET / HTTP/1.1\r\nhost: service\r\nx-forwarded-client-cert: URI=forged\r\n"
+                b"x-envoy-peer-metadata: forged\r\nconnection: close\r\n\r\n"
+            )
+            answer = (await reader.read()).decode()
+            writer.close()
+            assert f"By={ME};URI={ME}" in answer
+            assert "forged" not in answer
+
+
+async def test_an_idle_connection_to_an_http_port_is_neither_closed_nor_misjudged(
+    tmp_path: Path, svid: Svid
+) -> None:
+    async with http_application("app") as port:
+        one = service(Protocol.HTTP, port)
+        async with mesh(tmp_path, svid, one) as proxy:
+            reader, writer = await asyncio.open_connection("127.0.0.1", one.declared)
+            late_reader, late_writer = await asyncio.open_connection("127.0.0.1", one.declared)
+            while await proxy.statistic("downstream_pre_cx_active") < 2:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.3)  # longer than detection would last on a TCP port
+            request = b"GET / HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\r\n"
+            writer.write(request)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            writer.close()
+            late_reader, late_writer = await upgraded(
+                late_reader, late_writer, client_context(svid, tmp_path, "tulle")
+            )
+            late_writer.write(request)
+            assert f"By={ME};URI={ME}".encode() in await late_reader.read()
+            late_writer.close()
+
+
+async def upgraded(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    await writer.start_tls(context, server_hostname="")
+    return reader, writer
+
+
+async def test_a_request_that_no_application_saw_is_tried_elsewhere(tmp_path: Path, svid: Svid) -> None:
+    """Two replicas, one of whose programs is dead behind a live proxy: no POST fails."""
+    async with http_application("app") as port:
+        alive = service(Protocol.HTTP, port)
+        dead = service(Protocol.HTTP, free_port())
+        both = EndpointSet(
+            alive.name,
+            (
+                Endpoint("127.0.0.1", alive.declared, mtls=True),
+                Endpoint("127.0.0.1", dead.declared, mtls=True),
+            ),
+            views.HERE,
+        )
+        services = (alive, dead)
+        resources = translate_outbound(outbound(services)) + translate_inbound(inbound(services))
+        resources += translate_endpoints(both) + translate_endpoints(endpoints(dead))
+        tree = listening_on_declared_ports(unprivileged(bootstrap(resources, svid)), services)
+        async with running(tree, tmp_path) as proxy, httpx2.AsyncClient() as client:
+            for _ in range(30):
+                answer = await client.post(f"http://127.0.0.1:{alive.caller}/", content=b"x")
+                assert answer.status_code == 200
+            assert await proxy.statistic("upstream_rq_retry_success") > 0
+            assert (await client.get(f"http://127.0.0.1:{dead.caller}/")).status_code == 503
