@@ -90,13 +90,6 @@ class Problem(_Message):
     findings: tuple[Finding, ...] = ()
 
 
-class OpenPorts(_Message):
-    """Where gateways' listeners are reached on this machine, told by the local relay."""
-
-    ports: dict[str, int]
-    """`namespace/gateway:port` of a listener -> port on 127.0.0.1. Replaces what was told before."""
-
-
 # -- following --------------------------------------------------------------------------------------
 
 

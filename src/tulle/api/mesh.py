@@ -60,10 +60,6 @@ class Mesh(Protocol):
         """Remove what the documents name and the targets. Raises Refused, Absent, Unavailable."""
         ...
 
-    async def open_ports(self, ports: Mapping[str, int]) -> None:
-        """The local relay's ports (`namespace/gateway:port` -> port on 127.0.0.1), all of them."""
-        ...
-
     def follow(self, revision: int) -> AsyncIterator[Progress]:
         """How far the proxies are with a revision: at once, and again whenever it changes, up to `done`.
 

@@ -23,7 +23,6 @@ from tulle.api.contract import (
     ApplyResponse,
     DeleteRequest,
     FindingList,
-    OpenPorts,
     Problem,
     Progress,
     Readiness,
@@ -61,10 +60,6 @@ def _writing(app: FastAPI, mesh: Mesh) -> None:
     @app.post("/v1/delete")
     async def delete(request: DeleteRequest) -> ApplyResponse:
         return await mesh.delete(request)
-
-    @app.post("/v1/ports", status_code=204)
-    async def open_ports(request: OpenPorts) -> None:
-        await mesh.open_ports(request.ports)
 
     @app.get("/v1/sync")
     async def sync(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,6 @@ from tulle.api.contract import (
     DeleteRequest,
     Document,
     FindingList,
-    OpenPorts,
     Problem,
     Progress,
     Readiness,
@@ -39,7 +38,7 @@ class ApiError(Failure):
     """An API was not reached, or did not do what it was asked."""
 
 
-class Refusal(ApiError):
+class Refusal(ApiError):  # noqa: N818  it is an answer
     """An API's answer that is not 2xx: its HTTP status, and where findings say why."""
 
     def __init__(self, code: int, problem: Problem) -> None:
@@ -67,7 +66,7 @@ class _Socket:
             return self._checked(self._http.request(method, url, **options))
 
     @contextmanager
-    def stream(self, url: str, read_seconds: float | None, **options: Any) -> Iterator[httpx2.Response]:
+    def stream(self, url: str, read_seconds: float | None, **options: Any) -> Generator[httpx2.Response]:
         timeout = httpx2.Timeout(30.0, connect=5.0, read=read_seconds)
         with self._explained(), self._http.stream("GET", url, timeout=timeout, **options) as response:
             if response.is_error:
@@ -75,7 +74,7 @@ class _Socket:
             yield self._checked(response)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self) -> Generator[None]:
         try:
             yield
         except httpx2.ConnectError as error:
@@ -91,7 +90,9 @@ class _Socket:
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
         if _exists(self._path) and not os.access(self._path, os.W_OK):
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
-        return ApiError(f"no mesh is running here ({self._who} does not listen on {self._path})", remedy=_START)
+        return ApiError(
+            f"no mesh is running here ({self._who} does not listen on {self._path})", remedy=_START
+        )
 
     def _checked(self, response: httpx2.Response) -> httpx2.Response:
         if not response.is_error:
@@ -161,12 +162,6 @@ class Client:
 
     def findings(self) -> tuple[Finding, ...]:
         return self._get(FindingList, "/v1/findings").findings
-
-    def open_ports(self, ports: Mapping[str, int]) -> None:
-        """Tell where gateways' listeners are reached on this machine: `namespace/gateway:port` -> port."""
-        content = OpenPorts(ports=dict(ports)).model_dump_json(by_alias=True)
-        headers = {"content-type": "application/json"}
-        self._socket.request("POST", "/v1/ports", content=content, headers=headers)
 
     def render(self, namespace: str, name: str) -> Rendered:
         return self._get(Rendered, f"/v1/render/{namespace}/{name}")

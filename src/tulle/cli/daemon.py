@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from tulle.app.settings import AgentOptions, ControlPlaneOptions
+from tulle.cli.command import add
 from tulle.cli.failure import usage
 from tulle.cli.place import home
 
 
 def register(app: typer.Typer) -> None:
-    app.command("controlplane", rich_help_panel="Daemons")(controlplane)
-    app.command("agent", rich_help_panel="Daemons")(agent)
+    add(app, controlplane, "controlplane", "The control plane (`up` starts it).", "Daemons")
+    add(app, agent, "agent", "The agent of a host (`up` starts it).", "Daemons")
 
 
 _WorkloadSubnet = Annotated[str, typer.Option("--workload-subnet", help="Addresses of workloads.")]
@@ -55,7 +56,9 @@ def controlplane(
     ] = None,
     relay: Annotated[
         Path | None,
-        typer.Option("--relay", metavar="DIR", help="Keep loopback ports for gateways by this relay's files."),
+        typer.Option(
+            "--relay", metavar="DIR", help="Keep loopback ports for gateways by this relay's files."
+        ),
     ] = None,
     run_directory: _RunDirectory = None,
 ) -> int:
@@ -73,8 +76,8 @@ def controlplane(
         home=home(),
         listen=tuple(listen or ()),
         join_listen=tuple(join_listen or ()),
-        workload_subnet=workload_subnet,
-        service_subnet=service_subnet,
+        workload_subnet=_subnet(workload_subnet),
+        service_subnet=_subnet(service_subnet),
         host=host,
         trust_domain=trust_domain,
         join_token_file=join_token_file,
@@ -94,7 +97,9 @@ def agent(
     join: Annotated[str, typer.Option("--join", metavar="ADDRESS", help="Where to join, likewise.")] = "",
     join_token_file: Annotated[
         Path | None,
-        typer.Option("--join-token-file", help="The join token, read once; - is standard input."),
+        typer.Option(
+            "--join-token-file", help="The join token, waited for and read once; - is standard input."
+        ),
     ] = None,
     host: _Host = "local",
     workload_subnet: _WorkloadSubnet = "10.212.0.0/16",
@@ -116,8 +121,8 @@ def agent(
         controlplane=controlplane,
         join=join,
         join_token_file=join_token_file,
-        workload_subnet=workload_subnet,
-        service_subnet=service_subnet,
+        workload_subnet=_subnet(workload_subnet),
+        service_subnet=_subnet(service_subnet),
         trust_domain=trust_domain,
         run_directory=run_directory,
     )

@@ -128,7 +128,16 @@ def _address(address: Json) -> str:
 LISTENER_COLUMNS = ("LISTENER", "ADDRESS", "MATCH", "THEN")
 ROUTE_COLUMNS = ("TABLE", "HOST", "MATCH", "THEN")
 CLUSTER_COLUMNS = ("CLUSTER", "DISCOVERY", "BALANCING", "TLS")
-ENDPOINT_COLUMNS = ("CLUSTER", "ENDPOINT", "HEALTH", "WEIGHT", "PRIORITY", "CONNECTIONS", "REQUESTS", "ERRORS")
+ENDPOINT_COLUMNS = (
+    "CLUSTER",
+    "ENDPOINT",
+    "HEALTH",
+    "WEIGHT",
+    "PRIORITY",
+    "CONNECTIONS",
+    "REQUESTS",
+    "ERRORS",
+)
 SECRET_COLUMNS = ("SECRET", "STATE", "HOLDS", "EXPIRES", "UPDATED")
 
 
@@ -139,7 +148,9 @@ def listener_rows(listeners: list[Json]) -> Iterator[Row]:
         if "default_filter_chain" in listener:
             chains.append({**listener["default_filter_chain"], "_otherwise": True})
         for chain in chains:
-            match = "otherwise" if chain.get("_otherwise") else chain_match(chain.get("filter_chain_match", {}))
+            match = (
+                "otherwise" if chain.get("_otherwise") else chain_match(chain.get("filter_chain_match", {}))
+            )
             yield _name(listener), _address(listener.get("address", {})), match, chain_action(chain)
 
 
@@ -148,7 +159,9 @@ def chain_match(match: Json) -> str:
     parts: list[str] = []
     if "destination_port" in match:
         parts.append(f"port {match['destination_port']}")
-    parts += [f"{each['address_prefix']}/{each.get('prefix_len', 0)}" for each in match.get("prefix_ranges", ())]
+    parts += [
+        f"{each['address_prefix']}/{each.get('prefix_len', 0)}" for each in match.get("prefix_ranges", ())
+    ]
     if match.get("transport_protocol"):
         parts.append(str(match["transport_protocol"]))
     if match.get("server_names"):

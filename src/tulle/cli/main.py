@@ -1,4 +1,4 @@
-"""`tulle`: the commands, and the one place where everything that goes wrong becomes a sentence and a status."""
+"""`tulle`: the commands, and the one place where what goes wrong becomes a sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from tulle.cli.output import answer, complain, findings, note
 from tulle.cli.place import error_log
 
 _EPILOG = """
-[bold]Start here[/bold]
+Start here:
 
-  tulle demo                      a bookshop of ten processes on a mesh, with a guided tour\n
-  tulle up app.yaml               run what the file describes, on this machine\n
-  tulle status                    what runs, and whether every proxy is in sync\n
-  tulle apply -f route.yaml       change the traffic; ends when every proxy has it\n
-  tulle exec reviews -- curl -s http://ratings:9080/    call as a workload calls\n
+  tulle demo                a bookshop on a mesh, with a guided tour
+  tulle up app.yaml         run what the file describes
+  tulle status              what runs, and is every proxy in sync?
+  tulle apply -f route.yaml change the traffic
 
-State lives under $TULLE_HOME (default ~/.local/state/tulle). Exit status: 0 done, 1 it failed or found
-errors, 2 wrong usage.
+State lives under $TULLE_HOME (default ~/.local/state/tulle).
+Exit status: 0 done, 1 it failed or found errors, 2 wrong usage.
 """
 
 app = typer.Typer(

@@ -19,7 +19,8 @@ Files = Annotated[
     ),
 ]
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="The namespace (default: default).", show_default=False)
+    str | None,
+    typer.Option("--namespace", "-n", help="The namespace (default: default).", show_default=False),
 ]
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
 Timeout = Annotated[
@@ -45,7 +46,9 @@ def workload(name: str, namespace: str | None) -> tuple[str, str]:
     else:
         bare, _, given = name.partition(".")
     if given and namespace and given != namespace:
-        raise usage(f"'{name}' names the namespace {given}, and -n the namespace {namespace}", "leave one out")
+        raise usage(
+            f"'{name}' names the namespace {given}, and -n the namespace {namespace}", "leave one out"
+        )
     if not bare or "/" in bare:
         raise usage(f"'{name}' is no name of a workload", "write NAME, NAME.NAMESPACE or NAMESPACE/NAME")
     return given or namespace or DEFAULT_NAMESPACE, bare

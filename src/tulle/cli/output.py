@@ -1,6 +1,7 @@
 """Everything that is printed: answers on standard output, progress and complaints on standard error.
 
-Colours only for a terminal and never under NO_COLOR (rich looks at both). What is piped is neither wrapped nor cut.
+Colours only for a terminal and never under NO_COLOR (rich looks at both). What is piped is neither wrapped
+nor cut.
 """
 
 from __future__ import annotations
@@ -77,8 +78,10 @@ def as_yaml(value: Any) -> None:
     raw(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, nothing: str = "nothing found") -> None:
-    """Columns like those of `kubectl` and `ps`: easy to read, easy to cut. `nothing` goes to standard error."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, nothing: str = "nothing found"
+) -> None:
+    """Columns like those of `ps`: easy to read, easy to cut. `nothing` goes to standard error."""
     lines = list(rows)
     if not lines:
         note(nothing)
@@ -127,6 +130,17 @@ def age(moment: str | None, now: datetime | None = None) -> str:
     return f"{seconds}s"
 
 
+def shown(file: str) -> str:
+    """A file's name as a person in this folder would write it."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+
+
+def place(file: str, line: int, column: int) -> str:
+    """`file:line:column`; empty without a file."""
+    return f"{shown(file)}:{line}:{column}" if file else ""
+
+
 def plural(count: int, noun: str) -> str:
     """`1 proxy`, `2 proxies`."""
     if count == 1:
@@ -148,7 +162,9 @@ def complain(failure: Failure) -> None:
         note(f"  fix: {failure.remedy}")
 
 
-def findings(found: Iterable[Finding], sources: Mapping[str, str] | None = None, *, to: Console | None = None) -> None:
+def findings(
+    found: Iterable[Finding], sources: Mapping[str, str] | None = None, *, to: Console | None = None
+) -> None:
     """Findings with their source line and a caret under the place. `sources`: texts that are no files."""
     console = to or notes()
     for each in found:
@@ -161,7 +177,7 @@ def findings(found: Iterable[Finding], sources: Mapping[str, str] | None = None,
         )
         console.print(head, soft_wrap=True)
         if each.file:
-            console.print(f"  at {each.file}:{each.line}:{each.column}", markup=False, soft_wrap=True)
+            console.print(f"  at {place(each.file, each.line, each.column)}", markup=False, soft_wrap=True)
             for line in _excerpt(each, sources or {}):
                 console.print(line, style="dim", markup=False, soft_wrap=True)
         if each.remedy:
@@ -184,6 +200,11 @@ def _excerpt(finding: Finding, sources: Mapping[str, str]) -> tuple[str, ...]:
         f"  {finding.line} | {line}",
         f"  {' ' * margin} | {' ' * (finding.column - 1)}^",
     )
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """A finding as scripts read it, with the file as a person in this folder would write it."""
+    return {**finding.to_json(), "file": shown(finding.file)}
 
 
 def count_findings(found: Iterable[Finding]) -> str:

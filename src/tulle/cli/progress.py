@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from rich.status import Status as Spinner
 from tulle.api.contract import Progress, Rejection, Status
 from tulle.cli.client import Client
 from tulle.cli.failure import Failure
-from tulle.cli.output import note, notes, plural
+from tulle.cli.output import note, notes, place, plural
 
 POLL_SECONDS = 0.25
 _NAMED = 3
@@ -24,7 +24,7 @@ _NAMED = 3
 
 
 @contextmanager
-def line(first: str) -> Iterator[Callable[[str], None]]:
+def line(first: str) -> Generator[Callable[[str], None]]:
     """A line on standard error that says what is waited for; call it with the newest text."""
     if sys.stderr.isatty():
         with Spinner(first, console=notes(), spinner="dots") as spinner:
@@ -49,7 +49,7 @@ def some(names: tuple[str, ...] | list[str]) -> str:
 
 
 def acknowledged(client: Client, revision: int, timeout_seconds: float) -> Progress:
-    """Follow a revision until every proxy concerned has it or refused it. Raises Failure when the time is over."""
+    """Follow a revision until every proxy concerned has it or refused it. Raises Failure."""
     last = Progress(revision=revision)
     with line("waiting for the proxies") as update:
         for last in client.follow(revision, timeout_seconds):
@@ -73,7 +73,7 @@ def rejection(refused: Rejection) -> Failure:
     field = f" ({because.field})" if because.field else ""
     return Failure(
         f"the proxy of {refused.proxy} refused what {resource}{field} asks for: {refused.error}",
-        where=f"{because.file}:{because.line}:{because.column}" if because.file else "",
+        where=place(because.file, because.line, because.column),
         remedy="correct it and apply again; until then the proxy keeps its last good configuration",
     )
 

@@ -30,7 +30,9 @@ def _admin(name: str, namespace: str | None, path: str, **query: str) -> bytes:
     workload = find(client.mesh().status(), name, namespace)
     if workload.proxy.state == "none":
         where = f"{workload.namespace}/{workload.name}"
-        raise Failure(f"{where} has no proxy", remedy="remove `sidecar.istio.io/inject: \"false\"` to give it one")
+        raise Failure(
+            f"{where} has no proxy", remedy='remove `sidecar.istio.io/inject: "false"` to give it one'
+        )
     return client.agent().admin(workload.namespace, workload.name, path, **query)
 
 
@@ -48,7 +50,9 @@ def _print(
 
 
 @_group.command("listeners")
-def listeners(workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE) -> None:
+def listeners(
+    workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE
+) -> None:
     """Where it takes connections, and what each filter chain does with them."""
     found = dump.listeners(_dump(workload, namespace))
     _print(output, found, dump.LISTENER_COLUMNS, dump.listener_rows(found), "it has no listener yet")
@@ -62,14 +66,18 @@ def routes(workload: WorkloadName, namespace: Namespace = None, output: OutputFo
 
 
 @_group.command("clusters")
-def clusters(workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE) -> None:
+def clusters(
+    workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE
+) -> None:
     """The destinations that it knows: outbound|PORT|SUBSET|HOST and inbound|PORT||."""
     found = dump.clusters(_dump(workload, namespace))
     _print(output, found, dump.CLUSTER_COLUMNS, dump.cluster_rows(found), "it has no clusters yet")
 
 
 @_group.command("endpoints")
-def endpoints(workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE) -> None:
+def endpoints(
+    workload: WorkloadName, namespace: Namespace = None, output: OutputFormat = Format.TABLE
+) -> None:
     """The addresses behind the clusters, their health, and what was sent to each."""
     found = dump.endpoints(json.loads(_admin(workload, namespace, "clusters", format="json")))
     rows = [

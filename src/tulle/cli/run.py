@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 from typing import Annotated
 
@@ -20,10 +20,10 @@ import typer
 from tulle.api.contract import Document, Target
 from tulle.cli import client, enter
 from tulle.cli.client import AgentClient, Client, Refusal
+from tulle.cli.command import add
 from tulle.cli.failure import Failure, usage
 from tulle.cli.options import DEFAULT_NAMESPACE, Namespace, Timeout, seconds
-from tulle.cli.output import as_json, findings, note
-from tulle.cli.progress import POLL_SECONDS, acknowledged, line, rejection
+from tulle.cli.progress import POLL_SECONDS, line
 from tulle.cli.workload import WorkloadName, find
 
 Command = Annotated[
@@ -35,8 +35,8 @@ _TERMINAL = ("TERM", "COLORTERM", "LANG")
 
 
 def register(app: typer.Typer) -> None:
-    app.command("exec", rich_help_panel="Run")(execute)
-    app.command("run", rich_help_panel="Run")(run)
+    add(app, execute, "exec", "Run a command as a workload.", "Run")
+    add(app, run, "run", "Put one process into the running mesh.", "Run")
 
 
 def execute(
@@ -54,8 +54,8 @@ def execute(
 
     Examples:
 
-      tulle exec storefront -n shop -- curl -s http://reviews:9080/\n
-      tulle exec reviews-v1.shop -- sh\n
+      tulle exec storefront -n shop -- curl -s http://reviews:9080/
+      tulle exec reviews-v1.shop -- sh
       echo PING | tulle exec shop/cache -- nc -q1 redis 6379
     """
     found = find(client.mesh().status(), workload, namespace)
@@ -102,7 +102,7 @@ def run(
 
     Examples:
 
-      tulle run --service hello --port 8000 -- python3 -m http.server 8000\n
+      tulle run --service hello --port 8000 -- python3 -m http.server 8000
       tulle run -s reviews -V v4 -p 9080 --protocol http -n shop -- ./reviews --stars blue
     """
     where = namespace or DEFAULT_NAMESPACE
@@ -138,7 +138,7 @@ def _label(text: str) -> tuple[str, str]:
 @contextlib.contextmanager
 def _joined(
     mesh: Client, namespace: str, name: str, service: str, options: dict[str, object]
-) -> Iterator[None]:
+) -> Generator[None]:
     """The App of one external workload, while the command runs."""
     document = {
         "apiVersion": "tulle.dev/v1",
@@ -173,7 +173,9 @@ def _entered(
                 reason = refusal.message
             update(f"waiting for {who}: {reason}")
             if time.monotonic() >= deadline:
-                raise Failure(f"{who} has no place after {timeout_seconds:g} s: {reason}", remedy="see `tulle status`")
+                raise Failure(
+                    f"{who} has no place after {timeout_seconds:g} s: {reason}", remedy="see `tulle status`"
+                )
             time.sleep(POLL_SECONDS)
 
 

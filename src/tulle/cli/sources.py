@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tulle.api.contract import BODY_LIMIT, Change, Document, Target
@@ -12,21 +13,28 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STANDARD_INPUT = "-"
 
 
-def read(paths: list[str]) -> tuple[Document, ...]:
+def read(paths: Sequence[str], *, absolute: bool = True) -> tuple[Document, ...]:
     """Every document file, in the order given; a folder's files in the order of their names, with its
-    subfolders. Raises Failure."""
+    subfolders. Raises Failure.
+
+    Names of files are made absolute for the mesh: the folder of an App's file is where its processes start.
+    Standard input is then `-` in the current folder.
+    """
     if not paths:
         raise usage("no files given", "name files or folders with -f, or `-f -` for standard input")
     documents: list[Document] = []
     for path in paths:
         if path == STANDARD_INPUT:
-            documents.append(Document(file=STANDARD_INPUT, text=sys.stdin.read()))
+            name = str(Path.cwd() / STANDARD_INPUT) if absolute else STANDARD_INPUT
+            documents.append(Document(file=name, text=sys.stdin.read()))
         else:
-            documents += [_document(each) for each in files(Path(path))]
+            documents += [_document(each, absolute) for each in files(Path(path))]
     size = sum(len(each.text.encode()) for each in documents)
     if size > BODY_LIMIT:
         limit = BODY_LIMIT // 1024 // 1024
-        raise Failure(f"these files are larger than {limit} MiB together", remedy="apply them in several steps")
+        raise Failure(
+            f"these files are larger than {limit} MiB together", remedy="apply them in several steps"
+        )
     return tuple(documents)
 
 
@@ -42,7 +50,9 @@ def files(path: Path) -> list[Path]:
         if each.suffix in SUFFIXES and each.is_file() and not _hidden(each.relative_to(path))
     )
     if not found:
-        raise Failure(f"the folder {path} has no .yaml, .yml or .json file", remedy="name the files themselves")
+        raise Failure(
+            f"the folder {path} has no .yaml, .yml or .json file", remedy="name the files themselves"
+        )
     return found
 
 
@@ -55,9 +65,11 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _document(path: Path) -> Document:
+def _document(path: Path, absolute: bool) -> Document:
     try:
-        return Document(file=str(path), text=path.read_text(encoding="utf-8"))
+        return Document(
+            file=str(path.absolute() if absolute else path), text=path.read_text(encoding="utf-8")
+        )
     except UnicodeDecodeError as error:
         raise Failure(f"{path} is not UTF-8 text (byte {error.start})", remedy="save it as UTF-8") from None
     except OSError as error:

@@ -9,29 +9,32 @@ from rich.text import Text
 
 from tulle.api.contract import GatewayStatus, ListenerStatus, ProxyStatus, Status, WorkloadStatus
 from tulle.cli import client
+from tulle.cli.command import add
 from tulle.cli.options import Namespace, OutputFormat
-from tulle.cli.output import Format, age, answer, as_json, plural, state, table
+from tulle.cli.output import Format, age, answer, as_json, place, plural, state, table
 
 
 def register(app: typer.Typer) -> None:
-    app.command("status", rich_help_panel="Look")(status)
+    add(app, status, "status", "Workloads, proxies, certificates, gateways.", "Look")
 
 
 def status(
     namespace: Namespace = None,
     output: OutputFormat = Format.TABLE,
-    wide: Annotated[bool, typer.Option("--wide", help="Also the host, the owner and whole identities.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Also the host, the owner and whole identities.")
+    ] = False,
 ) -> None:
     """Workloads, their proxies and certificates, gateways and their addresses.
 
-    A proxy is [bold]synced[/bold] when it has acknowledged the newest configuration, [bold]pending[/bold] while it
-    has not, [bold]rejected[/bold] when it refused it (and keeps its last good one), [bold]disconnected[/bold] when
-    it cannot be reached.
+    A proxy is [bold]synced[/bold] when it has acknowledged the newest configuration, [bold]pending[/bold]
+    while it has not, [bold]rejected[/bold] when it refused it (and keeps its last good one), and
+    [bold]disconnected[/bold] when it cannot be reached.
 
     Examples:
 
-      tulle status\n
-      tulle status -n shop --wide\n
+      tulle status
+      tulle status -n shop --wide
       tulle status -o json | jq '.workloads[] | select(.ready | not)'
     """
     answered = client.mesh().status()
@@ -44,10 +47,10 @@ def status(
     if output is Format.JSON:
         as_json(shown.model_dump(mode="json", by_alias=True))
         return
-    show(shown, wide=wide)
+    overview(shown, wide=wide)
 
 
-def show(status: Status, *, wide: bool = False) -> None:
+def overview(status: Status, *, wide: bool = False) -> None:
     """Print the tables, then in words what is not as it should be."""
     _workloads(status.workloads, wide)
     if status.gateways:
@@ -95,7 +98,7 @@ def _workloads(workloads: tuple[WorkloadStatus, ...], wide: bool) -> None:
             _proxy(each.proxy),
             _certificate(each.proxy),
         ]
-        rows.append(row + [each.node, each.owner] if wide else row)
+        rows.append([*row, each.node, each.owner] if wide else row)
     table(columns, rows, nothing="no workloads; `tulle apply -f PATH` or `tulle run` adds some")
 
 
@@ -127,7 +130,14 @@ def short_identity(identity: str) -> str:
 def gateways(gateways: tuple[GatewayStatus, ...]) -> None:
     """Where people reach the mesh from outside."""
     rows = [
-        [each.namespace, each.name, ", ".join(each.addresses), listener.name, str(listener.port), url(listener)]
+        [
+            each.namespace,
+            each.name,
+            ", ".join(each.addresses),
+            listener.name,
+            str(listener.port),
+            url(listener),
+        ]
         for each in gateways
         for listener in each.listeners
     ]
@@ -156,11 +166,17 @@ def complaints(workloads: tuple[WorkloadStatus, ...]) -> list[Text]:
             why = each.message or f"it is {each.phase}"
             lines.append(Text.assemble(("not ready", "yellow"), f": {who}: {why}"))
         if each.proxy.state == "rejected":
-            because = each.proxy.because
-            at = f" ({because.kind} {because.namespace}/{because.name}" if because else ""
-            at += f" at {because.file}:{because.line}:{because.column})" if because and because.file else ""
-            at += ")" if at and not at.endswith(")") else ""
-            lines.append(Text.assemble(("rejected", "red"), f": {who}: {each.proxy.error}{at}"))
+            lines.append(
+                Text.assemble(("rejected", "red"), f": {who}: {each.proxy.error}{_because(each.proxy)}")
+            )
         if each.proxy.state == "disconnected":
             lines.append(Text.assemble(("disconnected", "yellow"), f": {who}: its proxy cannot be reached"))
     return lines
+
+
+def _because(proxy: ProxyStatus) -> str:
+    because = proxy.because
+    if because is None:
+        return ""
+    at = place(because.file, because.line, because.column)
+    return f" ({because.kind} {because.namespace}/{because.name}{' at ' + at if at else ''})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import watchfiles
@@ -14,22 +14,22 @@ from tulle.app import local, supervisor
 from tulle.app.local import LocalError, LocalMesh
 from tulle.app.settings import UpOptions
 from tulle.cli import offline, output, sources
-from tulle.cli.client import MeshClient, Refusal
+from tulle.cli.client import Client, Refusal
 from tulle.cli.failure import Failure
 from tulle.cli.place import layout
 from tulle.cli.progress import Outcome, follow_until_ready, line
 from tulle.cli.status import overview
 
 
-def up(options: UpOptions, then: Callable[[MeshClient], int] | None = None) -> int:
+def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay: bool = True) -> int:
     """Run what the files describe. Returns the exit status; raises Failure.
 
-    `then` is called when everything is ready, in place of staying in the foreground.
+    `then` is called when everything is ready. Without `stay` the mesh ends after it.
     """
     documents = sources.read([str(path) for path in options.paths]) if options.paths else ()
     offline.check(documents)
     paths = layout()
-    client = MeshClient(paths.api_socket)
+    client = Client(paths.api_socket)
     with _explained():
         if supervisor.running(options.home) is not None:
             return _apply_to_running(options, client, documents)
@@ -44,7 +44,11 @@ def up(options: UpOptions, then: Callable[[MeshClient], int] | None = None) -> i
             _tell(outcome)
             if options.detach:
                 return 0 if outcome.ready else 1
-            status = _stay(options, client, mesh) if then is None else then(client)
+            if then is not None:
+                if not outcome.ready:
+                    raise Failure("the mesh did not become ready", remedy="wait longer with --timeout")
+                then(client)
+            status = _stay(options, client, mesh) if stay else 0
         except BaseException:
             _end(mesh)
             raise
@@ -72,7 +76,7 @@ def down() -> int:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _explained() -> Generator[None]:
     try:
         yield
     except LocalError as error:
@@ -85,12 +89,12 @@ def _end(mesh: LocalMesh) -> None:
             mesh.end()
 
 
-def _apply(client: MeshClient, documents: tuple[Document, ...]) -> None:
+def _apply(client: Client, documents: tuple[Document, ...]) -> None:
     answer = client.apply(documents)
     output.findings(answer.findings, {each.file: each.text for each in documents})
 
 
-def _apply_to_running(options: UpOptions, client: MeshClient, documents: tuple[Document, ...]) -> int:
+def _apply_to_running(options: UpOptions, client: Client, documents: tuple[Document, ...]) -> int:
     output.note("this mesh is running: the files are applied to it")
     _apply(client, documents)
     outcome = follow_until_ready(client, options.timeout_seconds)
@@ -105,7 +109,7 @@ def _tell(outcome: Outcome) -> None:
         output.complain(Failure(reason))
 
 
-def _stay(options: UpOptions, client: MeshClient, mesh: LocalMesh) -> int:
+def _stay(options: UpOptions, client: Client, mesh: LocalMesh) -> int:
     """In the foreground until Ctrl-C, or until the mesh ends by itself."""
     output.note("the mesh runs until Ctrl-C")
     stop = threading.Event()
@@ -125,7 +129,7 @@ def _stay(options: UpOptions, client: MeshClient, mesh: LocalMesh) -> int:
     return 0
 
 
-def _follow_files(options: UpOptions, client: MeshClient, stop: threading.Event) -> None:
+def _follow_files(options: UpOptions, client: Client, stop: threading.Event) -> None:
     """Apply the files again whenever they change. What has gone from them is deleted."""
     known = sources.read([str(path) for path in options.paths])
     for _ in watchfiles.watch(*options.paths, stop_event=stop, raise_interrupt=False):
@@ -142,8 +146,9 @@ def _follow_files(options: UpOptions, client: MeshClient, stop: threading.Event)
             output.complain(failure)
 
 
-def _replace(client: MeshClient, before: tuple[Document, ...], after: tuple[Document, ...]) -> None:
-    named = {sources.target(each) for each in client.apply(after).results}
-    gone = {sources.target(each) for each in client.delete(before, dry_run=True).results} - named
+def _replace(client: Client, before: tuple[Document, ...], after: tuple[Document, ...]) -> None:
+    named = [sources.target(each) for each in client.apply(after).results]
+    there = [sources.target(each) for each in client.delete(before, dry_run=True).results]
+    gone = tuple(each for each in there if each not in named)
     if gone:
-        client.delete(targets=tuple(gone))
+        client.delete(targets=gone)

@@ -1,0 +1,110 @@
+"""Files without a mesh, by the code path that the control plane takes: parse, World, resolve, translate.
+
+Feeds `render`, `analyze`, `diff` and the check before `up`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tulle.ads.cache import Cache
+from tulle.api.contract import Document, Problem
+from tulle.app.pipeline import Pipeline
+from tulle.cli.client import Refusal
+from tulle.cli.failure import Failure
+from tulle.kit.derived import Graph
+from tulle.mesh.declaration import Settings
+from tulle.mesh.resolve import Resolution
+from tulle.mesh.world import World
+from tulle.model.distinct import distinct
+from tulle.model.agentapi import Instance, Phase
+from tulle.model.findings import Finding, has_errors
+from tulle.model.parse import parse
+from tulle.model.resource import Resource
+from tulle.source import images
+from tulle.xds.bundle import Translated
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What stands in documents, each looked at alone."""
+
+    resources: tuple[Resource[Any], ...]
+    findings: tuple[Finding, ...] = ()
+
+
+def read(documents: Sequence[Document]) -> Parsed:
+    """Parse every document; an object that stands in two of them is an error."""
+    resources: list[Resource[Any]] = []
+    findings: list[Finding] = []
+    for document in documents:
+        found, wrong = parse(document.text, document.file)
+        resources += found
+        findings += wrong
+    kept, doubles = distinct(resources)
+    return Parsed(tuple(kept), tuple(sorted([*findings, *doubles])))
+
+
+def check(documents: Sequence[Document]) -> Parsed:
+    """As `read`; raises Refusal if there is an error, as the API answers it."""
+    parsed = read(documents)
+    if has_errors(parsed.findings):
+        raise refusal("nothing was started", parsed.findings, documents)
+    return parsed
+
+
+def refusal(consequence: str, findings: tuple[Finding, ...], documents: Sequence[Document]) -> Refusal:
+    """Findings as the failure that they cause."""
+    errors = sum(each.severity == "error" for each in findings)
+    words = f"{errors} error{'s' if errors != 1 else ''} in the files; {consequence}"
+    refused = Refusal(422, Problem(error=words, findings=findings))
+    refused.sources = {each.file: each.text for each in documents}
+    return refused
+
+
+def read_images(path: Path | None) -> images.Images:
+    """The file of `--images`. Raises Failure."""
+    if path is None:
+        return ()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read {path}: {error}", remedy="--images takes a YAML file") from error
+    found, findings = images.parse(text, str(path))
+    if findings:
+        raise refusal("nothing was started", findings, (Document(file=str(path), text=text),))
+    return found
+
+
+class OfflineMesh:
+    """A mesh in which everything that the files describe runs and is ready."""
+
+    def __init__(self, resources: Sequence[Resource[Any]], images: images.Images = ()) -> None:
+        graph = Graph()
+        self._world = World(graph, Settings(directory=str(Path.cwd()), images=images))
+        for resource in resources:
+            self._world.resources.publish(resource.key, resource)
+        for namespace, name in self._world.workload_ids():
+            running = Instance(namespace=namespace, name=name, phase=Phase.RUNNING, ready=True)
+            self._world.instances.publish((namespace, name), running)
+        self._resolution = Resolution(self._world)
+        self._pipeline = Pipeline(self._world, self._resolution, Cache())
+
+    def workloads(self) -> tuple[tuple[str, str], ...]:
+        """(namespace, name) of every workload, gateways included, sorted."""
+        return self._world.workload_ids()
+
+    def has_proxy(self, namespace: str, name: str) -> bool:
+        workload = self._world.workload((namespace, name))
+        return workload is not None and workload.proxy
+
+    def content(self, namespace: str, name: str) -> tuple[Translated, ...]:
+        """What the control plane would give the proxy of a workload."""
+        return self._pipeline.content((namespace, name))
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with what the resources refer to, with lines."""
+        return tuple(sorted({*self._world.findings(), *self._resolution.findings()}))
