@@ -1,0 +1,111 @@
+"""DestinationRules: subsets, load balancing, mTLS, and whose rule holds."""
+
+from __future__ import annotations
+
+from tests.unit.mesh.routed import codes, shop
+from tests.unit.mesh.worldly import report_all
+from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.view import Balancing, Cluster
+
+HOST = "reviews.shop.svc.cluster.local"
+
+
+def rule(rest: str, name: str = "rule", namespace: str = "shop", host: str = "reviews") -> str:
+    return f"""
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: {name}, namespace: {namespace}}}
+spec:
+  host: {host}
+  {rest}
+"""
+
+
+def cluster(resolution: Resolution, scope: str, subset: str = "", host: str = HOST) -> Cluster:
+    name = f"outbound|9080|{subset}|{host}"
+    return next(each for each in resolution.outbound(scope).clusters if each.name == name)
+
+
+SUBSETS = "subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]"
+
+
+def test_a_subset_has_a_cluster_and_endpoints_of_its_own() -> None:
+    world, resolution = shop(rule(SUBSETS))
+    report_all(world)
+    found = cluster(resolution, "front", "v2")
+    assert found.mtls is not None
+    assert found.mtls.sni == f"outbound_.9080_.v2_.{HOST}"
+    queries = resolution.endpoint_queries(Part(PartKind.OUTBOUND, "front"))
+    query = queries[found.name]
+    assert query.labels == (("version", "v2"),)
+    assert [each.workload for each in world.endpoints(query).endpoints] == ["shop/reviews-v2"]
+    whole = world.endpoints(queries[f"outbound|9080||{HOST}"])
+    assert [each.workload for each in whole.endpoints] == ["shop/reviews-v1", "shop/reviews-v2"]
+
+
+def test_a_namespace_may_define_subsets_for_itself() -> None:
+    own = "subsets: [{name: v1, labels: {version: v2}}]"
+    _, resolution = shop(rule(SUBSETS), rule(own, namespace="front", host=HOST))
+    assert cluster(resolution, "shop", "v1").endpoint_set == ""
+    found = cluster(resolution, "front", "v1")
+    assert found.endpoint_set == f"outbound|9080|v1@front|{HOST}"
+    queries = resolution.all_endpoint_queries()
+    assert queries[found.endpoint_set].labels == (("version", "v2"),)
+    assert queries[f"outbound|9080|v1|{HOST}"].labels == (("version", "v1"),)
+    for name, query in queries.items():
+        assert query.name == name
+
+
+def test_rules_of_strangers_do_not_hold() -> None:
+    _, resolution = shop(rule(SUBSETS, namespace="other", host=HOST))
+    assert not [each for each in resolution.outbound("front").clusters if "|v1|" in each.name]
+
+
+def test_rules_of_the_root_namespace_hold_where_nobody_else_wrote_one() -> None:
+    balance = "trafficPolicy: {loadBalancer: {simple: RANDOM}}"
+    _, resolution = shop(rule(balance, namespace="istio-system", host="'*.shop.svc.cluster.local'"))
+    assert cluster(resolution, "front").balancing is Balancing.RANDOM
+    _, resolution = shop(
+        rule(balance, namespace="istio-system", host="'*.shop.svc.cluster.local'"), rule(SUBSETS)
+    )
+    assert cluster(resolution, "front").balancing is Balancing.LEAST_REQUEST
+
+
+def test_what_a_subset_does_not_say_the_service_says() -> None:
+    _, resolution = shop(
+        rule(
+            "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}, tls: {mode: DISABLE}}\n  "
+            "subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}, "
+            "trafficPolicy: {loadBalancer: {simple: LEAST_CONN}, tls: {mode: ISTIO_MUTUAL}}}]"
+        )
+    )
+    first, second = cluster(resolution, "front", "v1"), cluster(resolution, "front", "v2")
+    assert (first.balancing, first.mtls) == (Balancing.ROUND_ROBIN, None)
+    assert second.balancing is Balancing.LEAST_REQUEST
+    assert second.mtls is not None
+    assert cluster(resolution, "front").mtls is None
+
+
+def test_rules_for_one_host_are_merged_the_oldest_first() -> None:
+    _, resolution = shop(
+        rule("trafficPolicy: {loadBalancer: {simple: RANDOM}}\n  " + SUBSETS, "a"),
+        rule(
+            "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}\n  "
+            "subsets: [{name: v1, labels: {version: v2}}, {name: v3, labels: {version: v1}}]",
+            "b",
+        ),
+    )
+    queries = resolution.all_endpoint_queries()
+    assert cluster(resolution, "shop").balancing is Balancing.RANDOM
+    assert queries[f"outbound|9080|v1|{HOST}"].labels == (("version", "v1"),)
+    assert queries[f"outbound|9080|v3|{HOST}"].labels == (("version", "v1"),)
+
+
+def test_what_a_rule_refers_to_and_is_not_there_is_a_finding() -> None:
+    _, resolution = shop(
+        rule("subsets: [{name: v9, labels: {version: v9}}]", "a"), rule(SUBSETS, "b", host="nobody")
+    )
+    assert codes(resolution) == [
+        ("selects-nothing", "DestinationRule/a", "spec.subsets[0].labels"),
+        ("reference-not-found", "DestinationRule/b", "spec.host"),
+    ]

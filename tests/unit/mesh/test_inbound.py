@@ -1,0 +1,82 @@
+"""What reaches a workload."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.mesh.routed import codes, shop
+from tulle.mesh.view import Discovery, InboundMtls, Protocol
+
+
+def service(name: str, ports: str, selector: str = "{app: reviews, version: v1}") -> str:
+    return f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: {name}, namespace: shop}}
+spec: {{selector: {selector}, ports: {ports}}}
+"""
+
+
+def test_the_ports_that_services_select_reach_the_workload_at_its_own_address() -> None:
+    world, resolution = shop(service("more", "[{port: 80, targetPort: 8080, name: grpc}]"))
+    found = resolution.inbound(("shop", "reviews-v1"))
+    workload = world.workload(("shop", "reviews-v1"))
+    assert found is not None
+    assert workload is not None
+    assert (found.address, found.identity) == (workload.address, workload.identity)
+    assert found.default_mtls is InboundMtls.PERMISSIVE
+    assert [(port.port, port.protocol, port.mtls, port.cluster) for port in found.ports] == [
+        (8080, Protocol.GRPC, InboundMtls.PERMISSIVE, "inbound|8080||"),
+        (9080, Protocol.HTTP, InboundMtls.PERMISSIVE, "inbound|9080||"),
+    ]
+    first = found.clusters[0]
+    assert first.discovery is Discovery.STATIC
+    assert first.addresses == ((workload.address, 8080),)
+    assert first.source_address == "127.0.0.6"
+    assert (found.ports[0].origin.kind, found.ports[0].origin.name) == ("Service", "more")
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "conflict"),
+    [
+        ("http", Protocol.HTTP, False),
+        ("grpc", Protocol.TCP, True),
+        ("tcp", Protocol.TCP, True),
+        ("x", Protocol.HTTP, False),
+    ],
+)
+def test_services_that_disagree_about_a_port_make_it_tcp(
+    name: str, protocol: Protocol, conflict: bool
+) -> None:
+    _, resolution = shop(service("second", f"[{{port: 80, targetPort: 9080, name: {name}}}]"))
+    found = resolution.inbound(("shop", "reviews-v1"))
+    assert found is not None
+    assert [port.protocol for port in found.ports] == [protocol]
+    expected = [("protocol-conflict", "Service/second", "spec.ports[0]")] if conflict else []
+    assert codes(resolution) == expected
+    other = resolution.inbound(("shop", "reviews-v2"))
+    assert other is not None
+    assert [port.protocol for port in other.ports] == [Protocol.HTTP]
+
+
+def test_udp_is_not_proxied() -> None:
+    _, resolution = shop(service("udp", "[{port: 53, protocol: UDP, name: dns}]"))
+    found = resolution.inbound(("shop", "reviews-v1"))
+    assert found is not None
+    assert [port.port for port in found.ports] == [9080]
+    assert not [each for each in resolution.outbound("shop").clusters if "|53|" in each.name]
+
+
+def test_there_is_nothing_for_what_has_no_sidecar() -> None:
+    _, resolution = shop(
+        """
+        apiVersion: v1
+        kind: Pod
+        metadata: {name: bare, namespace: shop, annotations: {sidecar.istio.io/inject: "false"}}
+        spec: {containers: [{name: bare, command: [bare]}]}
+        """
+    )
+    assert resolution.inbound(("shop", "bare")) is None
+    assert resolution.inbound(("shop", "nobody")) is None
+    assert resolution.parts(("shop", "bare")) == ()
+    assert ("shop", "bare") not in resolution.proxies()
