@@ -190,7 +190,8 @@ class Mesh:
     @contextlib.asynccontextmanager
     async def up(self) -> AsyncIterator[Server]:
         """The control plane alone."""
-        async with serving(self.cache, self._upstream) as self.server:
+        self._news = asyncio.Event()
+        async with serving(self.cache, self._upstream, observe=lambda _: self._news.set()) as self.server:
             yield self.server
 
     @contextlib.asynccontextmanager
@@ -208,10 +209,18 @@ class Mesh:
 
     async def decided(self) -> dict[str, NodeStatus]:
         """Wait until Envoy took or refused everything; what the control plane knows of that then."""
-        if self._agent_server is not None and self._agent_server.status(NODE).state == "disconnected":
+        if self._agent_server is not None:
             # An agent accepts for an Envoy that is not there; these tests are about one that is.
             await self._agent_server.wait_synced([NODE], 30)
         return await self.server.wait_synced([NODE], 30)
+
+    async def rejected(self) -> NodeStatus:
+        """Wait until the control plane knows that Envoy refuses something."""
+        async with asyncio.timeout(30):
+            while not (status := self.server.status(NODE)).errors or status.moving:
+                self._news.clear()
+                await self._news.wait()
+        return status
 
     async def synced(self) -> None:
         assert await self.decided() == {}
@@ -302,9 +311,7 @@ async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes(
             bad = cluster("bad", lb_policy="CLUSTER_PROVIDED")  # not provided by EDS: Envoy refuses it
             second = [*first, cluster("b"), endpoints("b", two), route("r", "b")]
             cache.put("part", [*second, bad])
-            left = await mesh.decided()
-            assert left[NODE].state == "rejected"
-            ((type_url, detail, names),) = left[NODE].errors
+            ((type_url, detail, names),) = (await mesh.rejected()).errors
             assert (type_url, names) == (CLUSTER, ("bad",))
             assert "cluster provided LB specified" in detail
             assert (await http.get("/")).text == "one"
@@ -324,8 +331,8 @@ async def test_a_proxy_that_starts_gets_what_is_good_of_a_configuration(
         good = [cluster("a"), endpoints("a", one), listener("l", front, "r"), route("r", "a")]
         cache.put("part", [*good, bad, endpoints("bad", one)])
         async with envoy(tmp_path), client(front) as http:
-            left = await mesh.decided()
-            assert [names for _, _, names in left[NODE].errors] == [("bad",)]
+            assert [names for _, _, names in (await mesh.rejected()).errors] == [("bad",)]
+            await mesh.decided()
             assert (await http.get("/")).text == "one"
 
 

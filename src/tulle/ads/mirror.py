@@ -37,6 +37,8 @@ class Asking(Protocol):
 
     def subscribed(self, type_url: str) -> frozenset[str]: ...
 
+    def errors(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]: ...
+
 
 class Downstream(Protocol):
     """Where the proxies behind the agent are connected (`server.Server`)."""
@@ -80,6 +82,7 @@ class Mirror:
         self._asked: dict[str, set[str]] = {}  # type url -> names, on this stream
         self._flights: dict[str, _Flight] = {}  # by type url
         self._good: dict[Key, Resource | None] = {}  # what was there before content that is not decided on
+        self._fallback: dict[Key, Resource] = {}  # what content replaced that no proxy has judged
         self._bad: dict[Key, tuple[str, str]] = {}  # (version, words) of what this proxy refused
         self._proxy: Asking | None = None
         self._proxy_revision = -1
@@ -162,7 +165,7 @@ class Mirror:
                 words = "; ".join(dict.fromkeys(flight.refused.values())) or "refused"
                 refusal = words if flight.refused else None
                 requests.append(DeltaRequest(type_url, nonce=flight.nonce, refusal=refusal))
-        return requests
+        return [*requests, *self._judge_late()]
 
     def content(self) -> tuple[Resource, ...]:
         """What is here and not refused, nor waiting for the proxy's word: the last good content."""
@@ -239,8 +242,31 @@ class Mirror:
             good = self._good.pop((type_url, name), None)
             if state is Progress.REJECTED:
                 flight.refused[name] = words
-                self._bad[type_url, name] = (version or "", words)
-                removals = () if good is not None else [(type_url, name)]
-                self._wanted_is_stale = True
-                self._cache.update(self._part, () if good is None else [good], removals)
+                self._give_back((type_url, name), good, version or "", words)
+            elif state is Progress.ACKNOWLEDGED:
+                self._fallback.pop((type_url, name), None)
+            elif good is not None:
+                self._fallback.setdefault((type_url, name), good)
         return not flight.waiting
+
+    def _judge_late(self) -> list[DeltaRequest]:
+        """A proxy that starts may refuse what was accepted before it was there. Asking upstream for it once
+        more brings a response, which then is refused with the proxy's words."""
+        proxy = None if self._downstream is None else self._downstream.subscription(self.node)
+        requests: list[DeltaRequest] = []
+        for type_url, words, names in () if proxy is None else proxy.errors():
+            flight = self._flights.get(type_url)
+            for name in names:
+                resource = self._cache.found(self._part, (type_url, name))
+                if resource is None or (flight is not None and name in flight.waiting):
+                    continue
+                fallback = self._fallback.pop(resource.key, None)
+                self._give_back(resource.key, fallback, resource.version, words)
+                requests.append(DeltaRequest(type_url, (name,)))
+        return requests
+
+    def _give_back(self, key: Key, good: Resource | None, version: str, words: str) -> None:
+        """Return to the last good content of what the proxy refused."""
+        self._bad[key] = (version, words)
+        self._wanted_is_stale = self.unsaved = True
+        self._cache.update(self._part, () if good is None else [good], () if good is not None else [key])
