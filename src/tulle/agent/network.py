@@ -136,8 +136,9 @@ def plan_hub(network: Network) -> HubPlan:
             f"link add name {BRIDGE} address {hardware_address(network.hub)} type bridge stp_state 0",
             f"address add {network.hub}/{network.workloads.prefixlen} dev {BRIDGE}",
             f"link set {BRIDGE} up",
-            # A virtual address that no proxy took care of must fail at once rather than leave the host.
-            f"route add unreachable {network.services}",
+            # A virtual address that no proxy took care of must fail at once rather than leave the host. Not
+            # "unreachable": for UDP that ICMP code is no hard error (icmp_err_convert), and a caller waits.
+            f"route add prohibit {network.services}",
         ),
     )
 
