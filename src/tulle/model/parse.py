@@ -136,6 +136,10 @@ class _Refused(Exception):  # noqa: N818  it ends the reading of one file and is
         self.remedy = remedy
 
 
+def _unknown_tag(node: Node) -> _Refused:
+    return _Refused(node, "invalid-yaml", f"the tag {node.tag} is not known", "Remove the tag.")
+
+
 _TAG = "tag:yaml.org,2002:"
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 _OTHER_BASE = re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o?[0-7_]+|b[01_]+)")
@@ -145,6 +149,7 @@ _FRACTION = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)([eE][-+]?[0-9
 def _scalar(node: ScalarNode) -> Any:
     """A scalar's value. What is neither null, truth value nor number is text."""
     text = node.value
+    plain = not node.style
     match node.tag.removeprefix(_TAG):
         case "null":
             return None
@@ -152,18 +157,18 @@ def _scalar(node: ScalarNode) -> Any:
             return text.lower() in ("yes", "true", "on")
         case "int" if _DECIMAL.fullmatch(text):
             return int(text.replace("_", ""))
-        case "int" if _OTHER_BASE.fullmatch(text):
+        case "int" | "str" if plain and _OTHER_BASE.fullmatch(text):
             digits = text.replace("_", "")
             octal = re.sub(r"^([-+]?)0([0-7]+)$", r"\g<1>0o\2", digits)
             return int(octal, 0)
-        case "float" | "str" if node.style is None and _FRACTION.fullmatch(text):
+        case "float" | "str" if plain and _FRACTION.fullmatch(text):
             return WrittenFloat(text.replace("_", ""))
         case "float" if ":" not in text:
             return text
         case "str" | "int" | "float" | "timestamp" | "value" | "binary" | "merge":
             return text
         case _:
-            raise _Refused(node, "invalid-yaml", f"the tag {node.tag} is not known", "Remove the tag.")
+            raise _unknown_tag(node)
 
 
 class _Reader:
@@ -212,6 +217,8 @@ class _Reader:
             raise _Refused(node, "too-large", "its aliases stand for too many values", "Use fewer aliases.")
         if isinstance(node, ScalarNode):
             return _scalar(node)
+        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
+            raise _unknown_tag(node)
         if len(around) >= MAXIMUM_DEPTH:
             raise _Refused(
                 node, "too-large", f"it is nested more than {MAXIMUM_DEPTH} deep", "Make it flatter."

@@ -62,6 +62,11 @@ class WrittenFloat(float):
         number.text = text
         return number
 
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, WrittenFloat) else float(self) == other
+
+    __hash__ = float.__hash__
+
 
 def problem(code: str, message: str, *, remedy: str = "", field: str = "") -> PydanticCustomError:
     """What a validator raises. `field` is the path from the validated value to the culprit."""

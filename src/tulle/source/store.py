@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic.alias_generators import to_camel
+
 from tulle.kit.clock import Clock, SystemClock
 from tulle.model.admit import admit
 from tulle.model.document import Document
@@ -202,20 +204,13 @@ def _resource(row: Row) -> tuple[Resource[Any] | None, list[Finding]]:
     resource, findings = admit(Document(row.document, row.places), row.key.namespace)
     if resource is None:
         return None, findings
-    added = {
+    own = {
+        "namespace": row.key.namespace or None,
         "generation": row.generation,
-        "creationTimestamp": row.created,
-        "resourceVersion": str(row.revision),
+        "creation_timestamp": row.created,
+        "resource_version": str(row.revision),
     }
-    if row.key.namespace:
-        added["namespace"] = row.key.namespace
-    metadata = resource.metadata.model_copy(
-        update={
-            "namespace": row.key.namespace or None,
-            "generation": row.generation,
-            "creation_timestamp": row.created,
-            "resource_version": str(row.revision),
-        }
-    )
-    document = {**row.document, "metadata": {**row.document["metadata"], **added}}
+    metadata = resource.metadata.model_copy(update=own)
+    written = {to_camel(name): value for name, value in own.items() if value is not None}
+    document = {**row.document, "metadata": {**row.document["metadata"], **written}}
     return replace(resource, metadata=metadata, document=document), findings
