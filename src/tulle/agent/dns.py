@@ -19,7 +19,7 @@ import dns.opcode
 import dns.rcode
 import structlog
 
-from tulle.agent.names import Elsewhere, Names, joined, over_udp, response_to
+from tulle.agent.names import Elsewhere, Names, joined, over_udp, response_to, wire
 from tulle.model.agentapi import NameTable
 
 _FORWARD_SECONDS = 6.0
@@ -86,11 +86,11 @@ class Nameserver:
             answer = self._names.answer(query)
             if isinstance(answer, Elsewhere):
                 return query, answer
-            wire = answer.to_wire()
+            encoded = wire(answer)
         except (dns.exception.DNSException, ValueError):  # a name or an address that DNS cannot carry
             return query, self._failure(query)
         self.counts["answered"] += 1
-        return query, wire
+        return query, encoded
 
     async def forwarded(self, packet: bytes, query: dns.message.Message, elsewhere: Elsewhere) -> bytes:
         """Ask the machine's resolver."""
@@ -109,7 +109,7 @@ class Nameserver:
             )
             answer = dns.message.from_wire(await self._ask(question.to_wire()))
             self.counts["forwarded"] += 1
-            return joined(elsewhere, answer).to_wire()
+            return wire(joined(elsewhere, answer))
         except (OSError, EOFError, TimeoutError, dns.exception.DNSException, ValueError):
             return self._failure(query)
         finally:
@@ -153,11 +153,11 @@ class Nameserver:
 
     def _failure(self, query: dns.message.Message) -> bytes:
         self.counts["failed"] += 1
-        return response_to(query, dns.rcode.SERVFAIL).to_wire()
+        return wire(response_to(query, dns.rcode.SERVFAIL))
 
     def _plain(self, query: dns.message.Message, rcode: dns.rcode.Rcode) -> bytes:
         self.counts["answered"] += 1
-        return response_to(query, rcode).to_wire()
+        return wire(response_to(query, rcode))
 
 
 class _Datagrams(asyncio.DatagramProtocol):

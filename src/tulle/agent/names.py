@@ -142,6 +142,11 @@ def joined(elsewhere: Elsewhere, answer: dns.message.Message) -> dns.message.Mes
     return response
 
 
+def wire(message: dns.message.Message) -> bytes:
+    """The whole message, whatever the asker takes by UDP. Raises DNSException if it is too long for TCP."""
+    return message.to_wire(max_size=65535)
+
+
 def over_udp(query: dns.message.Message, answer: bytes) -> bytes:
     """The answer, or a truncated one if it is too large for what the asker takes: it asks again by TCP."""
     limit = min(max(query.payload, 512), PAYLOAD_BYTES) if query.edns >= 0 else 512
@@ -149,7 +154,7 @@ def over_udp(query: dns.message.Message, answer: bytes) -> bytes:
         return answer
     truncated = response_to(query)
     truncated.flags |= dns.flags.TC
-    return truncated.to_wire()
+    return wire(truncated)
 
 
 def _add(
