@@ -68,9 +68,7 @@ class Supervisor:
         async with _exclusively(_SUBNET_LOCK):
             network = choose_subnets(await uplink.host_routes())
             await namespace.create_hub(self._layout.hub, network)
-            await uplink.connect(
-                network, self._layout.host_interface, self._layout.host_table, self._layout.hub
-            )
+            await uplink.connect(self._layout, network)
         return network
 
     async def _keep(self, network: Network, stop: asyncio.Event) -> None:
