@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -97,12 +98,21 @@ class Server:
 
     # -- for the composition root ------------------------------------------------------------------
 
-    def handlers(self) -> grpc.GenericRpcHandler:
-        """Both services, to be added to a grpc.aio server."""
+    def handlers(self, node: str | None = None) -> grpc.GenericRpcHandler:
+        """Both services, to be added to a grpc.aio server.
+
+        `node`: whoever comes through these handlers is this node, whatever it says of itself. A Unix
+        socket that one proxy alone can reach is its identity (decision 5).
+        """
+        authorize = self._authorize if node is None else lambda _context, _said: node
         return _Handlers(
             {
-                wire.DELTA: grpc.stream_stream_rpc_method_handler(self._serve_delta),
-                wire.STATE_OF_THE_WORLD: grpc.stream_stream_rpc_method_handler(self._serve_sotw),
+                wire.DELTA: grpc.stream_stream_rpc_method_handler(
+                    partial(self._serve, authorize, wire.parse_delta_request, self._open_delta)
+                ),
+                wire.STATE_OF_THE_WORLD: grpc.stream_stream_rpc_method_handler(
+                    partial(self._serve, authorize, wire.parse_state_of_the_world_request, self._open_sotw)
+                ),
             }
         )
 
@@ -165,12 +175,6 @@ class Server:
 
     # -- streams -----------------------------------------------------------------------------------
 
-    async def _serve_delta(self, _requests: object, context: Any) -> None:
-        await self._serve(context, wire.parse_delta_request, self._open_delta)
-
-    async def _serve_sotw(self, _requests: object, context: Any) -> None:
-        await self._serve(context, wire.parse_state_of_the_world_request, self._open_sotw)
-
     def _open_delta(self, view: View, request: Any) -> AnySubscription:
         return Subscription(view, resend_needs=wire.MIRROR not in request.features)
 
@@ -179,11 +183,13 @@ class Server:
 
     async def _serve(
         self,
-        context: Any,
+        authorize: Authorize,
         parse: Callable[[bytes], Any],
         make: Callable[[View, Any], AnySubscription],
+        _requests: object,
+        context: Any,
     ) -> None:
-        end = await self._converse(context, parse, make)
+        end = await self._converse(authorize, context, parse, make)
         if end is not None:
             peer = _peer(context)
             if self._quiet.first((peer, end.reason)):
@@ -192,6 +198,7 @@ class Server:
 
     async def _converse(
         self,
+        authorize: Authorize,
         context: Any,
         parse: Callable[[bytes], Any],
         make: Callable[[View, Any], AnySubscription],
@@ -201,7 +208,7 @@ class Server:
             return None
         try:
             request = parse(content)
-            node = self._authorize(context, request.node_id)
+            node = authorize(context, request.node_id)
             if inspect.isawaitable(node):
                 node = await node
         except wire.MalformedError as error:
