@@ -62,10 +62,11 @@ for _group in (mesh, demo, run, resource, status, proxy, logs, analyze, render, 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script. Exits; raises nothing else."""
-    sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(invoke(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-def _status(arguments: list[str]) -> int:
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit status; whatever went wrong has been said."""
     try:
         status = app(arguments, prog_name="tulle", standalone_mode=False)
         sys.stdout.flush()
@@ -96,7 +97,7 @@ def _failed(failure: Failure) -> int:
 def _misused(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tulle"
-    text = error.format_message().rstrip(".")
+    text = error.format_message().rstrip(".").replace("Value error, ", "")
     complain(Failure(text[:1].lower() + text[1:], remedy=f"see `{command} --help`"))
     return error.exit_code
 
