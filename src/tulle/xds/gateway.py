@@ -32,9 +32,10 @@ def _chain(chain: GatewayChain) -> Tree:
         filter_ = tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS)
     built: Tree = {"name": chain.name, "filters": [filter_]}
     if chain.server_names:
-        # Gateway API and Istio write `*` for any name; Envoy has no such pattern, an empty list is any.
-        names = [name for name in chain.server_names if name != "*"]
-        built["filter_chain_match"] = {"server_names": names, "transport_protocol": "tls"}
+        built["filter_chain_match"] = {
+            "server_names": list(chain.server_names),
+            "transport_protocol": "tls",
+        }
     if chain.tls is not None:
         http = isinstance(then, HttpChain)
         built["transport_socket"] = tls.public_server(chain.tls.secrets, http)
