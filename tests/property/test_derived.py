@@ -31,13 +31,15 @@ def naive(values: Mapping[str, int], what: str, key: str) -> object:
 
 def chain_of(values: Mapping[str, int], key: str) -> int:
     """A value points to the key whose value comes next: what is read depends on what was read."""
-    position = KEYS.index(key)
     value = values.get(key, 0)
-    return (
-        value
-        if position == 0 or value == 0
-        else value + chain_of(values, KEYS[position - min(value, position)])
-    )
+    below = pointed(key, value)
+    return value if below is None else value + chain_of(values, below)
+
+
+def pointed(key: str, value: int) -> str | None:
+    """The key that a value under `key` points to."""
+    position = KEYS.index(key)
+    return KEYS[position - min(value, position)] if position and value else None
 
 
 @given(st.lists(changes | reads, max_size=60))
