@@ -1,0 +1,89 @@
+"""Sockets inside another network namespace, made without taking the agent's event loop there.
+
+A socket belongs to the namespace in which it was made, for ever, and can be used from anywhere. So one
+thread goes there and back for each; nothing else ever runs in it. (`os.setns` needs Python 3.12.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tulle.kit.mark import PROXY_MARK
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class InnerSockets:
+    """Makes sockets in namespaces that are given as files. `close` ends its thread."""
+
+    def __init__(self) -> None:
+        self._thread = _thread()
+
+    async def stream(self, namespace: Path | None) -> socket.socket:
+        """A TCP socket (IPv4, not blocking) with the proxy's mark, which no redirection touches.
+
+        `namespace` None: in the agent's own. Raises OSError: no such namespace, or no right to it.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, _make, namespace)
+        except _LostError:
+            # That thread could not come back: it must not be used for anything any more.
+            self._thread.shutdown(wait=False)
+            self._thread = _thread()
+            raise
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+class _LostError(OSError):
+    """The thread is still inside the namespace."""
+
+
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="inner socket")
+
+
+def _make(namespace: Path | None) -> socket.socket:
+    if namespace is None:
+        return _marked()
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        inside = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _enter(inside)
+        finally:
+            os.close(inside)
+        try:
+            return _marked()
+        finally:
+            try:
+                _enter(home)
+            except OSError as error:
+                raise _LostError(error.errno, f"cannot leave {namespace}: {error.strerror}") from error
+    finally:
+        os.close(home)
+
+
+def _marked() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, PROXY_MARK)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def _enter(descriptor: int) -> None:
+    if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
