@@ -7,8 +7,9 @@ The control plane (`source/agents.py`) and the agent (`agent/upstream.py`) are t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -142,7 +143,8 @@ class WorkloadAssignment(_Message):
 
 
 class NameTable(_Message):
-    """What DNS answers for mesh names. Resource name: `names`."""
+    """What an agent knows of mesh names. One resource for each service, named by its host; the agent's own
+    table is all of them together (`merged`)."""
 
     cluster_domain: str = "cluster.local"
     addresses: dict[str, tuple[str, ...]] = {}
@@ -151,6 +153,19 @@ class NameTable(_Message):
     """ExternalName services: name -> canonical name"""
     udp: dict[str, tuple[str, ...]] = {}
     """'virtual-address:port' of UDP ports -> 'address:port' of endpoints (decision 9)"""
+    tcp: dict[str, tuple[str, ...]] = {}
+    """The same of TCP ports, for callers without a proxy."""
+
+    @classmethod
+    def merged(cls, tables: Iterable[NameTable]) -> NameTable:
+        """All of them as one."""
+        whole: dict[str, dict[str, Any]] = {"addresses": {}, "aliases": {}, "udp": {}, "tcp": {}}
+        domain = ""
+        for table in tables:
+            domain = table.cluster_domain
+            for name, entries in whole.items():
+                entries.update(getattr(table, name))
+        return cls(cluster_domain=domain or "cluster.local", **whole)
 
 
 # -- what a host reports ----------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tulle.model.schema import (
+    Bool,
     DnsLabel,
     EnvironmentName,
     Int,
@@ -165,7 +166,7 @@ class AppVersion(Model):
     locality: Locality | None = None
     readiness: Readiness | None = None
     replicas: Annotated[Int, Field(ge=0, le=1000)] | None = None
-    external: bool = False
+    external: Bool = False
     """The process is not started by the agent but by `tulle run`, inside the workload's namespaces."""
 
 

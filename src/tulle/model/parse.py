@@ -163,8 +163,6 @@ def _scalar(node: ScalarNode) -> Any:
             return int(octal, 0)
         case "float" | "str" if plain and _FRACTION.fullmatch(text):
             return WrittenFloat(text.replace("_", ""))
-        case "float" if ":" not in text:
-            return text
         case "str" | "int" | "float" | "timestamp" | "value" | "binary" | "merge":
             return text
         case _:

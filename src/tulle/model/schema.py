@@ -255,7 +255,7 @@ Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
 
 def exactly_one(model: Model, *fields: str, code: str = "exclusive-fields") -> None:
     """Raise unless exactly one of the fields (Python names) of the model is written."""
-    written = [name for name in fields if getattr(model, name) not in (None, (), "")]
+    written = [name for name in fields if getattr(model, name) not in (None, ())]
     names = [type(model).model_fields[name].alias or name for name in fields]
     if len(written) != 1:
         chosen = " and ".join(type(model).model_fields[name].alias or name for name in written)
@@ -269,5 +269,5 @@ def exactly_one(model: Model, *fields: str, code: str = "exclusive-fields") -> N
 
 def at_most_one(model: Model, *fields: str, code: str = "exclusive-fields") -> None:
     """Raise if more than one of the fields (Python names) of the model is written."""
-    if sum(getattr(model, name) not in (None, (), "") for name in fields) > 1:
+    if sum(getattr(model, name) not in (None, ()) for name in fields) > 1:
         exactly_one(model, *fields, code=code)

@@ -38,9 +38,7 @@ class StringMatch(Model):
 
     @model_validator(mode="after")
     def _one(self) -> StringMatch:
-        kinds = ("exact", "prefix", "regex")
-        if sum(getattr(self, kind) is not None for kind in kinds) != 1:
-            exactly_one(self, *kinds)
+        exactly_one(self, "exact", "prefix", "regex")
         return self
 
 
