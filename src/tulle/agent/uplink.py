@@ -12,18 +12,20 @@ import contextlib
 import fcntl
 import json
 import os
+import re
+import socket
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from tulle.agent.layout import Layout
 from tulle.agent.network import Network, NetworkError, UplinkPlan, plan_uplink
 from tulle.agent.program import ProgramError, run
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-_SHARED = Path("/run/tulle")
-_INTERFACES = Path("/sys/class/net")
-GUARD_TABLE = "tulle_guard"
-_LINK_PATTERN = "tul????????"
+_GUARD_TABLE = "tulle_guard"
+_OURS = re.compile(r"tul[0-9a-f]{8}")
+"""The host's end of some mesh's uplink."""
 
 
 async def host_routes() -> tuple[IPv4Network, ...]:
@@ -44,37 +46,40 @@ def parse_routes(listed: Iterable[Mapping[str, object]]) -> tuple[IPv4Network, .
     )
 
 
-async def connect(network: Network, interface: str, table: str, hub: Path) -> None:
-    """Make the uplink. Raises NetworkError; then nothing is left of it."""
-    plan = plan_uplink(network, interface, table, hub)
+async def connect(layout: Layout, network: Network) -> None:
+    """Make the uplink of the hub. Raises NetworkError; then nothing is left of it."""
+    plan = plan_uplink(network, layout.host_interface, layout.host_table, layout.hub)
     try:
         await run("ip", "-batch", "-", text=plan.host)
-        await run("ip", "-batch", "-", text=plan.hub, namespace=hub)
+        await run("ip", "-batch", "-", text=plan.hub, namespace=layout.hub)
         await run("nft", "-f", "-", text=plan.rules)
         await _admit(plan)
-        async with _shared_state():
-            await _enable_forwarding()
+        async with _shared_state(layout) as note:
+            await _enable_forwarding(note)
     except ProgramError as error:
-        await disconnect(interface, table)
+        await disconnect(layout)
         raise NetworkError(f"cannot connect the mesh to this host: {error}") from error
 
 
-async def disconnect(interface: str, table: str) -> None:
+async def disconnect(layout: Layout) -> None:
     """Remove what `connect` made. What is not there any more is not an error."""
+    for command in (
+        ("ip", "link", "delete", layout.host_interface),
+        ("nft", "delete", "table", "ip", layout.host_table),
+    ):
+        with contextlib.suppress(ProgramError):
+            await run(*command)
     with contextlib.suppress(ProgramError):
-        await run("ip", "link", "delete", interface)
-    with contextlib.suppress(ProgramError):
-        await run("nft", "delete", "table", "ip", table)
-    with contextlib.suppress(ProgramError):
-        await _expel(table)
-    async with _shared_state():
-        await _restore_forwarding()
+        await _expel(layout.host_table)
+    async with _shared_state(layout) as note:
+        await _restore_forwarding(note)
 
 
-async def leftovers(interface: str, table: str) -> tuple[str, ...]:
-    """What stands in the host's own namespace of a mesh, in words."""
+async def leftovers(layout: Layout) -> tuple[str, ...]:
+    """What stands in the host's own namespace of this mesh, in words."""
+    interface, table = layout.host_interface, layout.host_table
     found: list[str] = []
-    if (_INTERFACES / interface).exists():
+    if interface in _interfaces():
         found.append(f"interface {interface}")
     with contextlib.suppress(ProgramError):
         rules = await run("nft", "list", "ruleset")
@@ -141,10 +146,11 @@ def commented_rules(
 
 
 @contextlib.asynccontextmanager
-async def _shared_state() -> AsyncGenerator[None]:
-    """One mesh at a time changes what all meshes of this host share."""
-    _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(_SHARED / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+async def _shared_state(layout: Layout) -> AsyncGenerator[Path]:
+    """One mesh at a time changes what all meshes of this host share: the note of what forwarding was."""
+    shared = layout.run.parent
+    shared.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(shared / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while True:
             try:
@@ -152,19 +158,16 @@ async def _shared_state() -> AsyncGenerator[None]:
                 break
             except BlockingIOError:
                 await asyncio.sleep(0.01)
-        yield
+        yield shared / "forwarding"
     finally:
         os.close(descriptor)
 
 
-async def _enable_forwarding() -> None:
+async def _enable_forwarding(note: Path) -> None:
     if _FORWARDING.read_text().strip() == "1":
         return
-    strangers = sorted(
-        link.name for link in _INTERFACES.iterdir() if link.name != "lo" and not link.match(_LINK_PATTERN)
-    )
-    await run("nft", "-f", "-", text=guard_rules(strangers))
-    (_SHARED / "forwarding").write_text("0\n")
+    await run("nft", "-f", "-", text=guard_rules(_interfaces() - {"lo"}))
+    note.write_text("0\n")
     _FORWARDING.write_text("1\n")
 
 
@@ -173,12 +176,12 @@ def guard_rules(interfaces: Iterable[str]) -> str:
 
     Only between those that existed at that time: what a container runtime adds later forwards as it likes.
     """
-    names = ", ".join(f'"{name}"' for name in interfaces)
+    names = ", ".join(f'"{name}"' for name in sorted(interfaces) if not _OURS.fullmatch(name))
     drop = f"\t\tiifname {{ {names} }} oifname {{ {names} }} drop\n" if names else ""
     return f"""\
-table ip {GUARD_TABLE}
-delete table ip {GUARD_TABLE}
-table ip {GUARD_TABLE} {{
+table ip {_GUARD_TABLE}
+delete table ip {_GUARD_TABLE}
+table ip {_GUARD_TABLE} {{
 \tchain forward {{
 \t\ttype filter hook forward priority 0; policy accept;
 {drop}\t}}
@@ -186,11 +189,14 @@ table ip {GUARD_TABLE} {{
 """
 
 
-async def _restore_forwarding() -> None:
-    note = _SHARED / "forwarding"
-    if not note.exists() or any(_INTERFACES.glob(_LINK_PATTERN)):
+async def _restore_forwarding(note: Path) -> None:
+    if not note.exists() or any(map(_OURS.fullmatch, _interfaces())):
         return
     _FORWARDING.write_text(note.read_text())
     with contextlib.suppress(ProgramError):
-        await run("nft", "delete", "table", "ip", GUARD_TABLE)
+        await run("nft", "delete", "table", "ip", _GUARD_TABLE)
     note.unlink()
+
+
+def _interfaces() -> set[str]:
+    return {name for _, name in socket.if_nameindex()}
