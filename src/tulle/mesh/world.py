@@ -154,9 +154,9 @@ class World:
         """What the host of a workload shall run; None if it cannot run (a finding says why)."""
         return self._assignments.assignment(at)
 
-    def names(self) -> NameTable:
-        """What agents answer to DNS questions about names of the mesh."""
-        return self._directory.names()
+    def names_of(self, host: str) -> NameTable:
+        """What agents answer to DNS questions about the names of one service."""
+        return self._directory.names_of(host)
 
     def host_of(self, at: WorkloadId) -> str | None:
         """The host that a workload is placed on."""

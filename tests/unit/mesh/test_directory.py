@@ -1,4 +1,4 @@
-from tests.unit.mesh.worldly import report, report_all, world_of
+from tests.unit.mesh.worldly import name_table, report, report_all, world_of
 
 TEXT = """
 apiVersion: v1
@@ -36,7 +36,7 @@ def test_what_dns_answers() -> None:
     world = world_of(TEXT)
     web, log = world.find_service("web", "shop"), world.find_service("log", "shop")
     assert web is not None and log is not None
-    table = world.names()
+    table = name_table(world)
     assert table.cluster_domain == "cluster.local"
     assert table.addresses[web.host] == web.addresses
     assert table.addresses["db.shop.svc.cluster.local"] == ()
@@ -49,12 +49,12 @@ def test_headless_names_follow_readiness() -> None:
     report(world, "shop", "db-0")
     first, second = (world.workload(("shop", name)) for name in ("db-0", "db-1"))
     assert first is not None and second is not None
-    assert world.names().addresses["db.shop.svc.cluster.local"] == first.addresses
-    assert world.names().addresses["db-0.db.shop.svc.cluster.local"] == first.addresses
-    assert "db-1.db.shop.svc.cluster.local" not in world.names().addresses
+    assert name_table(world).addresses["db.shop.svc.cluster.local"] == first.addresses
+    assert name_table(world).addresses["db-0.db.shop.svc.cluster.local"] == first.addresses
+    assert "db-1.db.shop.svc.cluster.local" not in name_table(world).addresses
     report(world, "shop", "db-1")
     both = tuple(sorted((first.address, second.address)))
-    assert world.names().addresses["db.shop.svc.cluster.local"] == both
+    assert name_table(world).addresses["db.shop.svc.cluster.local"] == both
 
 
 def test_udp_goes_to_ready_endpoints() -> None:
@@ -62,13 +62,15 @@ def test_udp_goes_to_ready_endpoints() -> None:
     report_all(world)
     log = world.workload(("shop", "log"))
     assert log is not None
-    assert list(world.names().udp.values()) == [(f"{log.address}:5514",)]
+    assert list(name_table(world).udp.values()) == [(f"{log.address}:5514",)]
 
 
-def test_the_readiness_of_a_plain_service_does_not_touch_the_names() -> None:
+def test_the_readiness_of_a_plain_service_touches_the_table_of_that_service_alone() -> None:
     world = world_of(TEXT)
-    before = world.names()
+    before = {host: world.names_of(host) for host in world.service_hosts()}
     counted = world.graph.computed.copy()
     report(world, "shop", "web")
-    assert world.names() == before
-    assert (world.graph.computed - counted)["records"] == 0
+    after = {host: world.names_of(host) for host in world.service_hosts()}
+    assert (world.graph.computed - counted)["records"] == 1
+    assert [host for host in before if before[host] != after[host]] == ["web.shop.svc.cluster.local"]
+    assert before["web.shop.svc.cluster.local"].addresses == after["web.shop.svc.cluster.local"].addresses

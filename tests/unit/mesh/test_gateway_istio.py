@@ -205,3 +205,15 @@ def test_a_subset_of_a_rule_has_its_cluster_at_the_gateway() -> None:
     names = [f"outbound|9080|{subset}|reviews.shop.svc.cluster.local" for subset in ("v1", "v2")]
     assert [each.name for each in view.clusters] == names
     assert ask(view, "http.80", "x") == f"{names[0]}=1 {names[1]}=9"
+
+
+def test_a_gateway_is_called_by_its_address_whatever_the_host_header() -> None:
+    world, resolution = shop(gateway(f"[{HTTP}]"), virtual_service("a", f"http: [{to('reviews')}]"))
+    host = "istio-ingressgateway.istio-system.svc.cluster.local"
+    address = world.service(host).addresses[0]  # type: ignore[union-attr]
+    view = resolution.outbound("front")
+    (listener,) = [each for each in view.listeners if each.address == address and each.port == 80]
+    assert listener.chains == ()
+    assert isinstance(listener.otherwise.then, TcpChain)
+    assert [each.cluster for each in listener.otherwise.then.clusters] == [f"outbound|80||{host}"]
+    assert ask(view, "80", host) == "PassthroughCluster"

@@ -233,3 +233,8 @@ def test_tls_connections_go_by_the_name_that_they_ask_for() -> None:
     assert isinstance(found.otherwise.then, TcpChain)
     assert found.otherwise.then.clusters[0].cluster == "outbound|8443||vault.shop.svc.cluster.local"
     assert found.inspect_seconds == HELLO_SECONDS
+
+
+def test_a_host_that_looks_like_a_service_and_is_none_says_so() -> None:
+    _, resolution = shop(virtual_service(http("[{}]"), hosts="[revews, example.com]"))
+    assert codes(resolution) == [("reference-not-found", "VirtualService/route", "spec.hosts[0]")]

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from tests.unit.mesh.worldly import codes, publish, report, world_of
+from tests.unit.mesh.worldly import codes, name_table, publish, report, world_of
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.world import World
 from tulle.model.resource import Key
@@ -49,7 +49,7 @@ def touch_everything(world: World) -> None:
     for at in world.workload_ids():
         world.services_of(at)
         world.assignment(at)
-    world.names()
+    name_table(world)
     world.gateways()
     world.findings()
 
@@ -110,7 +110,7 @@ def test_the_cost_of_a_large_mesh() -> None:
     counted = world.graph.computed.copy()
     report(world, "ns3", "s7-2")
     touch_everything(world)
-    assert world.graph.computed - counted == {"presence": 1, "endpoints": 1}
+    assert world.graph.computed - counted == {"presence": 1, "endpoints": 1, "records": 1}
 
     done = work(world, service("new", "ns4"))
     assert (done["service"], done["records"], done["endpoints"]) == (1, 1, 1)
@@ -135,7 +135,7 @@ def test_the_order_of_arrival_does_not_matter() -> None:
         touch_everything(world)
     assert first.workloads() == second.workloads()
     assert first.services() == second.services()
-    assert first.names() == second.names()
+    assert name_table(first) == name_table(second)
 
 
 def test_placement_answers_for_its_own_host_alone() -> None:

@@ -8,7 +8,7 @@ from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.world import World
-from tulle.model.agentapi import Instance, Phase
+from tulle.model.agentapi import Instance, NameTable, Phase
 from tulle.model.findings import Severity
 from tulle.model.parse import parse
 
@@ -48,3 +48,8 @@ def addresses(world: World, host: str, port: int, **labels: str) -> list[str]:
 
 def codes(world: World) -> list[tuple[str, int, str]]:
     return [(each.code, each.line, each.field) for each in world.findings()]
+
+
+def name_table(world: World) -> NameTable:
+    """Everything that an agent answers, as one table."""
+    return NameTable.merged(world.names_of(host) for host in world.service_hosts())
