@@ -6,8 +6,8 @@ The input begins with comments that say what is looked at:
     # part: outbound               optional: outbound, inbound or gateway alone
 
 Every workload is taken to be running and ready. Beside the input stand `.view.yaml` (what resolve answers;
-values that are a field's default are left out), `.xds.yaml` (what Envoy is given) and, if there is anything to
-say, `.findings.txt`.
+values that are a field's default are left out), `.xds.yaml` (what Envoy is given) and, if there is anything
+to say, `.findings.txt`.
 """
 
 from __future__ import annotations
