@@ -13,7 +13,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tulle.kit.mark import PROXY_MARK
+from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -63,7 +63,11 @@ def _make(namespace: Path | None) -> socket.socket:
         finally:
             os.close(inside)
         try:
-            return _marked()
+            made = _marked()
+            # As the proxy dials its application; from the own address it would be the proxy's call to itself,
+            # which the packet rules send through the inbound side.
+            made.bind((APPLICATION_SOURCE, 0))
+            return made
         finally:
             try:
                 _enter(home)

@@ -11,10 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-OUTBOUND_PORT = 15001
-INBOUND_PORT = 15006
-INBOUND_SOURCE = "127.0.0.6"
-"""From where the proxy dials its own application (decision 8)."""
+from tulle.kit.mark import APPLICATION_SOURCE, INBOUND_PORT, OUTBOUND_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ def plan_redirect(redirect: Redirect) -> str:
         "type nat hook output priority -100; policy accept;",
         "meta l4proto != tcp accept",
         "# the proxy to its application, and a probe",
-        f"meta mark {mark} ip saddr {INBOUND_SOURCE} accept",
+        f"meta mark {mark} ip saddr {APPLICATION_SOURCE} accept",
         "# a call to a virtual address came back to its caller: it has to pass the inbound side as any other",
         f"meta mark {mark} ip daddr != 127.0.0.0/8 fib daddr type local "
         f"meta l4proto tcp redirect to :{redirect.inbound}",
