@@ -101,7 +101,8 @@ class ListenerCells:
         made: list[OutboundListener] = []
         for port in self._hosts.ports(service):
             http = self._hosts.is_http(host, port, vantage)
-            detect = DETECTION_SECONDS if port.protocol is Protocol.DETECT and not http else None
+            may_be = not http and self._hosts.has_table(host, port, vantage)
+            detect = DETECTION_SECONDS if may_be else None
             if service.headless:
                 declared = self._hosts.instances((host, port.number))
                 made += headless.listeners(service, port, declared, http, detect)

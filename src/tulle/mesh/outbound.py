@@ -21,7 +21,6 @@ from tulle.mesh.view import (
     Forward,
     Origin,
     Outbound,
-    Protocol,
     RequestMatch,
     Respond,
     Route,
@@ -103,10 +102,11 @@ class OutboundCells:
         port = meant.port(number) if meant is not None else None
         if service is None or meant is None or port is None:
             return ()
-        if not (port.protocol.is_http or port.protocol is Protocol.DETECT):
+        seen = vantage if meant is service else ""
+        if not self._hosts.has_table(meant.host, port, seen):
             return ()
         domains = (*short_forms(host, vantage, self._world.settings.cluster_domain), *service.addresses)
-        routes = self._hosts.routes((meant.host, number, vantage if meant is service else ""))
+        routes = self._hosts.routes((meant.host, number, seen))
         whole = VirtualHost(f"{host}:{number}", domains, routes, port_origin(service, port))
         declared = self._hosts.instances((host, number)) if service.headless else ()
         return (whole, *headless.virtual_hosts(self._world, service, port, vantage, declared))

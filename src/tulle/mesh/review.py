@@ -29,7 +29,6 @@ from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import DestinationFault, VirtualService
 from tulle.mesh.route.istio_server import IstioGateway, common_hosts, is_terminated, secret_name
 from tulle.mesh.route.parent import backend_faults, verdict
-from tulle.mesh.status import conflict_message
 from tulle.mesh.workload import matches
 from tulle.mesh.world import World
 from tulle.model.findings import Severity
@@ -118,7 +117,7 @@ class ReviewCells:
                 yield _warning(gateway, f"{field}.protocol", "unsupported-protocol", message, remedy)
             if state.conflict:
                 remedy = "Change the port, the protocol or the hostname of one of them."
-                yield _warning(gateway, field, "listener-conflict", conflict_message(state), remedy)
+                yield _warning(gateway, field, "listener-conflict", state.conflict_message, remedy)
             if state.secret_reason:
                 code = _CODES[state.secret_reason]
                 remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
@@ -148,7 +147,7 @@ class ReviewCells:
                 yield from self._destination(resource, at, each.destination)
         for index, gateway in enumerate(bound_gateways(spec, resource.namespace)):
             if gateway == MESH:
-                yield from self._overruled(resource)
+                yield from self._without_effect(resource)
                 continue
             namespace, _, name = gateway.rpartition("/")
             found: IstioGateway | None = self._world.resource(Key(*ISTIO_GATEWAY, namespace, name))
@@ -182,11 +181,15 @@ class ReviewCells:
         policy = self._clusters.policy((destination.host, namespace))
         return destination.subset in dict(policy.subsets)
 
-    def _overruled(self, resource: VirtualService) -> Iterator[Problem]:
-        """Of its hosts in the mesh, those for which another resource holds."""
+    def _without_effect(self, resource: VirtualService) -> Iterator[Problem]:
+        """Its hosts in the mesh that are no service, or for which another resource holds."""
         for index, host in enumerate(istio.written_hosts(self._world, resource)):
             service = self._world.service(host) if "*" not in host else None
             if service is None:
+                if host.endswith(f".svc.{self._world.settings.cluster_domain}") and "*" not in host:
+                    message = f"there is no service {host}"
+                    remedy = "Apply the service, or correct the host."
+                    yield _warning(resource, f"spec.hosts[{index}]", _NOT_FOUND, message, remedy)
                 continue
             attached = [
                 self._hosts.attached((host, port.number, resource.namespace)) for port in service.ports

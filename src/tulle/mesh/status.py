@@ -152,7 +152,7 @@ def _listener_conditions(
     if not state.supported:
         accepted = (False, "UnsupportedProtocol", f"{state.listener.protocol} is not served")
     elif state.conflict:
-        accepted = (False, state.conflict, conflict_message(state))
+        accepted = (False, state.conflict, state.conflict_message)
     else:
         accepted = (True, "Accepted", "")
     resolved = (True, "ResolvedRefs", "")
@@ -163,7 +163,7 @@ def _listener_conditions(
     programmed = (True, "Programmed", "")
     if not state.serves:
         programmed = (False, "Invalid", accepted[2] or resolved[2])
-    conflicted = (bool(state.conflict), state.conflict or "NoConflicts", conflict_message(state))
+    conflicted = (bool(state.conflict), state.conflict or "NoConflicts", state.conflict_message)
     conditions = [
         _condition("Accepted", *accepted, generation),
         _condition("Programmed", *programmed, generation),
@@ -176,18 +176,6 @@ def _listener_conditions(
             _condition("OverlappingTLSConfig", True, "OverlappingHostnames", message, generation)
         )
     return conditions
-
-
-def conflict_message(state: ListenerState) -> str:
-    """What keeps a listener from sharing its port."""
-    port = state.listener.port
-    match state.conflict:
-        case "ProtocolConflict":
-            return f"another listener on port {port} has another protocol"
-        case "HostnameConflict":
-            return f"another listener on port {port} has the same hostname"
-        case _:
-            return ""
 
 
 def overlaps(state: ListenerState, states: tuple[ListenerState, ...]) -> bool:

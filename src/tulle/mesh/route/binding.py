@@ -55,6 +55,17 @@ class ListenerState:
         return self.listener.hostname or "*"
 
     @property
+    def conflict_message(self) -> str:
+        """What keeps it from sharing its port."""
+        match self.conflict:
+            case "ProtocolConflict":
+                return f"another listener on port {self.listener.port} has another protocol"
+            case "HostnameConflict":
+                return f"another listener on port {self.listener.port} has the same hostname"
+            case _:
+                return ""
+
+    @property
     def serves(self) -> bool:
         """Whether the gateway listens for it: HTTPS needs a certificate."""
         return self.supported and not self.conflict and bool(self.protocol == "HTTP" or self.secrets)

@@ -84,10 +84,24 @@ class HostCells:
         return (service, port) if service is not None and port is not None else None
 
     def is_http(self, host: str, port: ServicePort, vantage: str) -> bool:
-        """Whether a port is HTTP for certain, without looking at the first bytes."""
-        return port.protocol.is_http or (
-            port.protocol is Protocol.DETECT and self.attached((host, port.number, vantage)).http
-        )
+        """Whether a port is HTTP for certain, without looking at the first bytes.
+
+        A gateway's own port is left to the gateway, which knows hosts of its own: what comes to its virtual
+        address goes there whatever its Host header, unless a route is attached to its Service.
+        """
+        if port.protocol.is_http and not self._is_gateway(host):
+            return True
+        may_be = port.protocol.is_http or port.protocol is Protocol.DETECT
+        return may_be and self.attached((host, port.number, vantage)).http
+
+    def has_table(self, host: str, port: ServicePort, vantage: str) -> bool:
+        """Whether callers may be routed by host name: the port is HTTP, or may turn out to be."""
+        looked_at = port.protocol is Protocol.DETECT and not self._is_gateway(host)
+        return looked_at or self.is_http(host, port, vantage)
+
+    def _is_gateway(self, host: str) -> bool:
+        service = self._world.service(host)
+        return service is not None and service.gateway
 
     def _sort_by_port(self, _: str) -> dict[int, tuple[str, ...]]:
         found: dict[int, list[str]] = {}
