@@ -319,7 +319,9 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, reader: _Reader) -> Finding:
     problem = error.problem or "it is not YAML"
     remedy = next((remedy for part, remedy in _REMEDIES if part in problem), "Correct the YAML here.")
     lines = text.split("\n")
-    if line < len(lines) and "\t" in lines[line][: column + 1]:
+    if line >= len(lines):  # the end of the text is told as the line after the last
+        line, column = len(lines) - 1, len(lines[-1])
+    if "\t" in lines[line][: column + 1]:
         problem, remedy = "a tab stands in the indentation", "Indent with spaces."
     message = f"{error.context}: {problem}" if error.context else problem
     return reader.finding(line + 1, column + 1, "invalid-yaml", message, remedy)

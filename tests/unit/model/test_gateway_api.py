@@ -150,7 +150,7 @@ def test_the_rules_of_a_gateway(listener: str, code: str, field: str) -> None:
 def test_a_gateway_that_is_served() -> None:
     (resource,), findings = parse(
         gateway(
-            "{name: https, port: 443, protocol: HTTPS, hostname: '*.shop', tls: {certificateRefs: [{name: c}]}}"
+            "{name: https, port: 443, protocol: HTTPS, hostname: '*.a', tls: {certificateRefs: [{name: c}]}}"
             "\n- {name: tls, port: 443, protocol: TLS, tls: {mode: Passthrough},"
             " allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {a: b}}}}}"
         ),

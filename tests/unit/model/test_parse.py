@@ -116,7 +116,7 @@ def test_merge_keys_fill_in_what_is_not_written() -> None:
         ("a: b: c", 1, 5, "mapping values are not allowed", "quotation marks"),
         ("a:\n\tb: c", 2, 1, "a tab stands in the indentation", "Indent with spaces"),
         ("a: 'x", 1, 6, "unexpected end of stream", "Close the quotation mark"),
-        ("a: [1,\n  2", 3, 1, "did not find expected ',' or ']'", "Close the bracket"),
+        ("a: [1,\n  2", 2, 4, "did not find expected ',' or ']'", "Close the bracket"),
         ("a: *x", 1, 4, "undefined alias", "Define the anchor"),
         ("a:\n  b: 1\n c: 2\n", 3, 2, "did not find expected key", "indentation"),
         ("a: 1\n\x00", 2, 1, "control characters are not allowed", "Remove the character"),
