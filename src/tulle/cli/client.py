@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -128,13 +129,13 @@ class Client:
         self._socket = _Socket(socket, "the control plane")
 
     def apply(self, documents: tuple[Document, ...], *, dry_run: bool = False) -> ApplyResponse:
-        request = ApplyRequest(documents=documents, dry_run=dry_run)
+        request = ApplyRequest(documents=_absolute(documents), dry_run=dry_run)
         return self._write("/v1/apply", request, documents)
 
     def delete(
         self, documents: tuple[Document, ...] = (), targets: tuple[Target, ...] = (), *, dry_run: bool = False
     ) -> ApplyResponse:
-        request = DeleteRequest(documents=documents, targets=targets, dry_run=dry_run)
+        request = DeleteRequest(documents=_absolute(documents), targets=targets, dry_run=dry_run)
         return self._write("/v1/delete", request, documents)
 
     def follow(self, revision: int, timeout_seconds: float) -> Iterator[Progress]:
@@ -183,8 +184,21 @@ class Client:
             response = self._socket.request("POST", url, content=content, headers=headers, timeout=120.0)
         except Refusal as refusal:
             refusal.sources = {each.file: each.text for each in documents}
+            refusal.findings = _as_given(refusal.findings, documents)
             raise
-        return ApplyResponse.model_validate_json(response.content)
+        answer = ApplyResponse.model_validate_json(response.content)
+        return answer.model_copy(update={"findings": _as_given(answer.findings, documents)})
+
+
+def _absolute(documents: tuple[Document, ...]) -> tuple[Document, ...]:
+    """The control plane stands elsewhere: an App's working directory begins at its file's folder."""
+    return tuple(Document(file=str(Path(each.file).absolute()), text=each.text) for each in documents)
+
+
+def _as_given(findings: tuple[Finding, ...], documents: tuple[Document, ...]) -> tuple[Finding, ...]:
+    """Findings with the file names that the person gave."""
+    given = {str(Path(each.file).absolute()): each.file for each in documents}
+    return tuple(replace(each, file=given.get(each.file, each.file)) for each in findings)
 
 
 class AgentClient:
