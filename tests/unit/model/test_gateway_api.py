@@ -106,7 +106,7 @@ def test_hostnames_may_begin_with_a_wildcard() -> None:
     ("listener", "code", "field"),
     [
         ("{name: a, port: 80}", "missing-field", "listeners[0].protocol"),
-        ("{name: a, port: 80, protocol: TCP}", "not-honoured", "listeners[0].protocol"),
+        ("{name: a, port: 80, protocol: UDP, hostname: a}", "exclusive-fields", "listeners[0].hostname"),
         ("{name: a, port: 443, protocol: HTTPS}", "missing-field", "listeners[0].protocol"),
         (
             "{name: a, port: 80, protocol: HTTP, tls: {mode: Passthrough}}",

@@ -60,17 +60,12 @@ class ListenerTLSConfig(Model):
         return self
 
 
-def _not_served(protocol: object) -> bool:
-    return protocol not in ("HTTP", "HTTPS", "TLS")
-
-
 class Listener(Model):
     name: SectionName
     hostname: Hostname | None = None
     port: Port
-    protocol: Annotated[
-        str, Field(min_length=1, max_length=255), NotHonoured("HTTP, HTTPS and TLS are served", _not_served)
-    ]
+    protocol: Annotated[str, Field(min_length=1, max_length=255)]
+    """HTTP, HTTPS and TLS are served; for any other, the listener's status says UnsupportedProtocol."""
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
 
