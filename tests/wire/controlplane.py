@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
@@ -90,8 +91,14 @@ class ControlPlane:
     def token(self, host: str = "") -> Token:
         return self.enrolment.create(self.authority.fingerprint, host)
 
-    def upstream(self, host: str = "one", folder: str = "agent", clock: Clock | None = None) -> Upstream:
-        credentials = Credentials(self.folder / folder)
+    def upstream(self, clock: Clock | None = None, renewed: Callable[[], None] = lambda: None) -> Upstream:
+        """The agent of host `one`."""
         return Upstream(
-            self.target, self.join_target, host, credentials, clock or self.clock, draw=lambda: 0.5
+            self.target,
+            self.join_target,
+            "one",
+            Credentials(self.folder / "agent"),
+            clock or self.clock,
+            draw=lambda: 0.5,
+            renewed=renewed,
         )

@@ -215,7 +215,8 @@ async def test_the_host_certificate_is_renewed_and_reports_move_over(
     controlplane: ControlPlane, upstream: Upstream
 ) -> None:
     clock = ManualClock(wall=upstream.svid.not_before + 3600)
-    agent = controlplane.upstream(clock=clock)
+    told: list[Svid] = []
+    agent = controlplane.upstream(clock, lambda: told.append(agent.svid))
     await agent.start()
     before, channel = agent.svid, agent.channel()
     reports = Reports(agent.channel)
@@ -227,9 +228,11 @@ async def test_the_host_certificate_is_renewed_and_reports_move_over(
         async with asyncio.timeout(10):
             while agent.channel() is channel:
                 await asyncio.sleep(0)
+        await asyncio.sleep(0)
         renewing.cancel()
         assert agent.svid.key_pem == before.key_pem
         assert agent.svid.chain_pem != before.chain_pem
+        assert told == [agent.svid]
         reports.put(instance())
         await controlplane.published_as({NAME: instance()})
         reports.put(instance(restarts=1))

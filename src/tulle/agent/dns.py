@@ -41,7 +41,7 @@ class Nameserver:
         self._resolver = resolver
         self._names: Names | None = None
         self._forwards = 0
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.StreamWriter] = set()
         self.counts: Counter[str] = Counter()
 
     def update(self, table: NameTable) -> None:
@@ -61,7 +61,7 @@ class Nameserver:
             finally:
                 transport.close()
                 for connection in self._connections:
-                    connection.cancel()
+                    connection.close()  # its task reads the end and ends
 
     def immediate(self, packet: bytes) -> tuple[dns.message.Message, bytes | Elsewhere] | None:
         """A query, with its answer or the news that it is for the resolver. None: not to be answered."""
@@ -127,11 +127,10 @@ class Nameserver:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Questions over TCP, one after the other (RFC 7766 allows to answer in order)."""
-        task = asyncio.current_task()
-        if task is None or len(self._connections) >= _MOST_CONNECTIONS:
+        if len(self._connections) >= _MOST_CONNECTIONS:
             writer.close()
             return
-        self._connections.add(task)
+        self._connections.add(writer)
         try:
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
@@ -148,7 +147,7 @@ class Nameserver:
         except (OSError, EOFError, TimeoutError):
             return
         finally:
-            self._connections.discard(task)
+            self._connections.discard(writer)
             writer.close()
 
     def _failure(self, query: dns.message.Message) -> bytes:

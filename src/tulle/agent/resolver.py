@@ -75,9 +75,11 @@ class Resolver:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._questions = 0
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one question of the agent. No answer means that the machine has none: SERVFAIL."""
+        self._open.add(writer)
         try:
             async with asyncio.timeout(_WHOLE_SECONDS):
                 query = await _framed(reader)
@@ -92,7 +94,13 @@ class Resolver:
         except (OSError, EOFError, TimeoutError):
             return
         finally:
+            self._open.discard(writer)
             writer.close()
+
+    def close(self) -> None:
+        """Leave the questions that are not answered yet."""
+        for connection in self._open:
+            connection.close()
 
     async def _resolve(self, query: bytes) -> bytes:
         answer = _servfail(query)
@@ -202,6 +210,7 @@ async def serve(path: Path, configuration: Configuration) -> None:
     try:
         await server.serve_forever()
     finally:
+        resolver.close()
         path.unlink(missing_ok=True)
 
 

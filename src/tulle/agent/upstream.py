@@ -1,15 +1,15 @@
-"""The agent's way to the control plane: its identity, one mTLS connection, signing.
+"""The agent's way to the control plane: its identity, mTLS connections, signing.
 
-`ads/client.py` and `reports.py` open their streams on the same channel. The control plane's end is
-`source/agents.py`.
+`reports.py` has its stream on the same channel as signing; `ads/client.py` owns one that it gets from
+`open_channel`. The control plane's end is `source/agents.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -62,14 +62,17 @@ class Upstream:
         credentials: Credentials,
         clock: Clock,
         draw: Callable[[], float] = random.random,
+        renewed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`target` and `join_target`: `unix:/path` or `host:port`."""
+        """`target` and `join_target`: `unix:/path` or `host:port`. `renewed` is called when the host has
+        another certificate: who owns a channel opens a new one."""
         self._target = target
         self._join_target = join_target
         self._host = host
         self._credentials = credentials
         self._clock = clock
         self._draw = draw
+        self._renewed = renewed
         self._svid: Svid | None = None
         self._channel: grpc.aio.Channel | None = None
 
@@ -86,6 +89,18 @@ class Upstream:
         """
         assert self._channel is not None, "start comes first"
         return self._channel
+
+    def open_channel(self, options: Iterable[tuple[str, Any]] = _OPTIONS) -> grpc.aio.Channel:
+        """Another connection with the certificate of now, for the caller to close."""
+        held = self.svid
+        return grpc.aio.secure_channel(
+            self._target,
+            grpc.ssl_channel_credentials(held.root_pem, held.key_pem, held.chain_pem),
+            options=[
+                *options,
+                ("grpc.ssl_target_name_override", spiffe.controlplane_name(held.identity.trust_domain)),
+            ],
+        )
 
     async def start(self, token: Token | None = None) -> None:
         """Have an identity: the kept one, or join. Waits for a control plane that does not answer yet.
@@ -158,17 +173,11 @@ class Upstream:
                 await asyncio.sleep(pause)
             else:
                 _log.info("the host's certificate is renewed", expires=self.svid.expires)
+                self._renewed()
                 return
 
     def _use(self, issued: Svid) -> None:
         """New calls use the new certificate. The channel before is dropped, not closed: streams on it
         hold it for as long as they last."""
         self._svid = issued
-        self._channel = grpc.aio.secure_channel(
-            self._target,
-            grpc.ssl_channel_credentials(issued.root_pem, issued.key_pem, issued.chain_pem),
-            options=[
-                *_OPTIONS,
-                ("grpc.ssl_target_name_override", spiffe.controlplane_name(issued.identity.trust_domain)),
-            ],
-        )
+        self._channel = self.open_channel()

@@ -307,7 +307,7 @@ async def test_many_questions_at_once_have_all_their_answers(place: Place) -> No
 async def test_the_helper_is_a_program_that_only_its_owner_can_ask(tmp_path: Path) -> None:
     path = tmp_path / "dns.sock"
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tulle.agent.resolver", "--socket", str(path)
+        sys.executable, "-m", "tulle.agent.resolver", "--socket", str(path), stderr=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(20):
         while True:
@@ -315,9 +315,10 @@ async def test_the_helper_is_a_program_that_only_its_owner_can_ask(tmp_path: Pat
                 _, writer = await asyncio.open_unix_connection(path)
                 break
             await asyncio.sleep(0.01)
-    writer.write(b"\x00\x03abc")
-    writer.close()
+    writer.write(b"\x00\x03ab")  # still open when the helper ends
     assert path.stat().st_mode & 0o777 == 0o600
     process.send_signal(signal.SIGTERM)
-    assert await process.wait() == 0
+    _, said = await process.communicate()
+    assert (process.returncode, said) == (0, b"")
     assert not path.exists()
+    writer.close()
