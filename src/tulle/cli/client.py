@@ -92,7 +92,7 @@ class _Socket:
         if _exists(self._path) and not os.access(self._path, os.W_OK):
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
         return ApiError(
-            f"no mesh is running here ({self._who} does not listen on {self._path})", remedy=_START
+            f"no mesh is running here: {self._who} does not listen on {self._path}", remedy=_START
         )
 
     def _checked(self, response: httpx2.Response) -> httpx2.Response:

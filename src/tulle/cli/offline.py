@@ -19,8 +19,8 @@ from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.world import World
-from tulle.model.distinct import distinct
 from tulle.model.agentapi import Instance, Phase
+from tulle.model.distinct import distinct
 from tulle.model.findings import Finding, has_errors
 from tulle.model.parse import parse
 from tulle.model.resource import Resource

@@ -90,7 +90,7 @@ def table(
     for column in columns:
         grid.add_column(column, overflow="fold")
     for line in lines:
-        grid.add_row(*line)
+        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in line))  # no markup in values
     answers().print(grid)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.status import Status as Spinner
+from rich.text import Text
 
 from tulle.api.contract import Progress, Rejection, Status
 from tulle.cli.client import Client
@@ -27,8 +28,8 @@ _NAMED = 3
 def line(first: str) -> Generator[Callable[[str], None]]:
     """A line on standard error that says what is waited for; call it with the newest text."""
     if sys.stderr.isatty():
-        with Spinner(first, console=notes(), spinner="dots") as spinner:
-            yield spinner.update
+        with Spinner(Text(first), console=notes(), spinner="dots") as spinner:
+            yield lambda text: spinner.update(Text(text))
         return
     last = first
     note(first)

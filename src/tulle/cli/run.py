@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -60,7 +61,7 @@ def execute(
     """
     found = find(client.mesh().status(), workload, namespace)
     entry = enter.Entry.of(client.agent().enter(found.namespace, found.name))
-    arguments = _checked(enter.command(entry, command, env=_terminal(), workdir=workdir))
+    arguments = checked(enter.command(entry, command, env=_terminal(), workdir=workdir))
     sys.stdout.flush()
     os.execvp(arguments[0], arguments)  # noqa: S606  no shell: the arguments are a list
 
@@ -69,7 +70,8 @@ def _terminal() -> dict[str, str]:
     return {name: os.environ[name] for name in _TERMINAL if name in os.environ}
 
 
-def _checked(arguments: list[str]) -> list[str]:
+def checked(arguments: list[str]) -> list[str]:
+    """The same arguments, if they can be run here. Raises Failure."""
     for tool, package in _TOOLS.items():
         if shutil.which(tool) is None:
             raise Failure(f"the program {tool} is missing", remedy=f"install the package {package}")
@@ -94,7 +96,7 @@ def run(
         list[str] | None, typer.Option("--label", "-l", metavar="KEY=VALUE", help="May be repeated.")
     ] = None,
     service_account: Annotated[
-        str | None, typer.Option("--service-account", help="Its identity (default: default).")
+        str | None, typer.Option("--service-account", help="Its identity (default: SERVICE).")
     ] = None,
     timeout: Timeout = "60s",
 ) -> None:
@@ -123,7 +125,7 @@ def run(
         raise Failure(f"{where}/{workload} is run by another terminal", remedy=remedy)
     with _joined(mesh, where, name, service, options):
         entry = _entered(mesh, agent, where, workload, seconds(timeout))
-        arguments = _checked(enter.command(entry, command, env=_terminal()))
+        arguments = checked(enter.command(entry, command, env=dict(os.environ), workdir=str(Path.cwd())))
         status = _foreground(arguments)
     raise typer.Exit(status)
 

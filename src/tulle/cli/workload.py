@@ -49,7 +49,8 @@ def _named(status: Status, namespace: str, name: str) -> WorkloadStatus | None:
     for each in here:
         if each.name == name:
             return each
-    replicas = [each for each in here if name in each.services or each.owner.partition("/")[2] == name]
+    owners = {f"{kind}/{name}" for kind in ("Deployment", "StatefulSet", "Job")}
+    replicas = [each for each in here if name in each.services or each.owner in owners]
     return min(replicas, key=_first_ready) if replicas else None
 
 

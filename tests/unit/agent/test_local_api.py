@@ -61,9 +61,12 @@ def agent() -> Iterator[FakeAgent]:
 @pytest.fixture
 def http(agent: FakeAgent) -> Iterator[httpx2.Client]:
     path = agent.folder / "agent.sock"
-    with in_thread(lambda ready: api.serve(agent, path, ready=ready)), httpx2.Client(
-        transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://agent", timeout=10
-    ) as client:
+    with (
+        in_thread(lambda ready: api.serve(agent, path, ready=ready)),
+        httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://agent", timeout=10
+        ) as client,
+    ):
         yield client
 
 
@@ -105,7 +108,7 @@ def test_a_followed_log_goes_on_through_a_rotation(http: httpx2.Client, agent: F
         assert [next(lines) for _ in range(3)] == ["before", "meanwhile", "after"]
 
 
-def test_only_reading_paths_of_the_admin_interface_are_passed_on(http: httpx2.Client, agent: FakeAgent) -> None:
+def test_only_reading_paths_of_the_admin_are_passed_on(http: httpx2.Client, agent: FakeAgent) -> None:
     envoy = FakeEnvoy(str(agent.folder / api.ADMIN_SOCKET), FakeEnvoy.Admin)
     thread = threading.Thread(target=envoy.serve_forever)
     thread.start()

@@ -51,7 +51,9 @@ def workload(name: str, namespace: str = "shop", **fields: Any) -> WorkloadStatu
 
 
 def finding(code: str = "unknown-field", severity: Severity = Severity.ERROR, file: str = "") -> Finding:
-    return Finding(file, 3, 5, code, severity, "there is no field", "remove it", "HTTPRoute", "shop", "r", "spec.x")
+    return Finding(
+        file, 3, 5, code, severity, "there is no field", "remove it", "HTTPRoute", "shop", "r", "spec.x"
+    )
 
 
 class FakeMesh:
@@ -161,7 +163,7 @@ def _change(key: tuple[str, str, str, str], result: Result) -> Change:
 
 @contextmanager
 def in_thread(serve: Callable[[Callable[[], None]], Coroutine[Any, Any, None]]) -> Generator[None]:
-    """Run a server in a thread of its own while the block runs. `serve` is told what to call when it is ready."""
+    """Run a server in a thread of its own while the block runs. `serve` calls what it is given when ready."""
     loop = asyncio.new_event_loop()
     ready = threading.Event()
     task = loop.create_task(serve(ready.set))

@@ -34,9 +34,12 @@ def mesh() -> FakeMesh:
 @pytest.fixture
 def http(mesh: FakeMesh, folder: Path) -> Iterator[httpx2.Client]:
     path = folder / "api.sock"
-    with served(mesh, path), httpx2.Client(
-        transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://tulle", timeout=10
-    ) as client:
+    with (
+        served(mesh, path),
+        httpx2.Client(
+            transport=httpx2.HTTPTransport(uds=str(path)), base_url="http://tulle", timeout=10
+        ) as client,
+    ):
         yield client
 
 
@@ -96,7 +99,7 @@ def test_apply_answers_what_became_of_each_object(http: httpx2.Client, mesh: Fak
     assert apply(http).json()["results"][0]["result"] == "unchanged"
 
 
-def test_documents_with_errors_are_answered_422_with_the_findings(http: httpx2.Client, mesh: FakeMesh) -> None:
+def test_documents_with_errors_are_answered_422(http: httpx2.Client, mesh: FakeMesh) -> None:
     mesh.refuse = (finding(file="r.yaml"),)
     answer = apply(http)
     assert answer.status_code == 422
@@ -135,7 +138,9 @@ def test_a_mistake_of_ours_is_answered_500_and_serving_goes_on(http: httpx2.Clie
     assert apply(http).status_code == 200
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '{"documents": [{"file": "x"}]}', '{"documents": [], "dry": 1}'])
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", '{"documents": [{"file": "x"}]}', '{"documents": [], "dry": 1}']
+)
 def test_a_malformed_request_is_answered_400(http: httpx2.Client, body: str) -> None:
     answer = http.post("/v1/apply", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
@@ -178,7 +183,9 @@ def test_readiness_is_the_status_code(http: httpx2.Client, mesh: FakeMesh) -> No
 def test_resources_are_found_by_any_part_of_their_key(http: httpx2.Client) -> None:
     apply(http)
     assert len(http.get("/v1/resources").json()["items"]) == 1
-    assert len(http.get("/v1/resources", params={"kind": "HTTPRoute", "namespace": "shop"}).json()["items"]) == 1
+    assert (
+        len(http.get("/v1/resources", params={"kind": "HTTPRoute", "namespace": "shop"}).json()["items"]) == 1
+    )
     assert http.get("/v1/resources", params={"namespace": "other"}).json()["items"] == []
 
 
@@ -202,4 +209,11 @@ def test_what_is_not_there_is_answered_404(http: httpx2.Client) -> None:
 
 def test_the_openapi_document_names_the_operations(http: httpx2.Client) -> None:
     paths = http.get("/openapi.json").json()["paths"]
-    assert {"/v1/apply", "/v1/delete", "/v1/sync", "/v1/resources", "/v1/status", "/v1/findings"} <= paths.keys()
+    assert {
+        "/v1/apply",
+        "/v1/delete",
+        "/v1/sync",
+        "/v1/resources",
+        "/v1/status",
+        "/v1/findings",
+    } <= paths.keys()

@@ -1,0 +1,127 @@
+"""render and analyze: files without a mesh."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.unit.cli.conftest import Tulle
+
+APP = """\
+apiVersion: tulle.dev/v1
+kind: App
+metadata: {name: shop, namespace: shop}
+spec:
+  services:
+    web: {port: 9080, protocol: http, command: web}
+    reviews: {port: 9080, protocol: http, command: reviews}
+"""
+BAD = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\nspec:\n  rulez: []\n"
+DANGLING = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: reviews}]
+  rules:
+  - backendRefs: [{name: nobody, port: 80}]
+"""
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: nginx:1.27}]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("app", APP), ("bad", BAD), ("dangling", DANGLING), ("deployment", DEPLOYMENT)):
+        Path(f"{name}.yaml").write_text(text)
+
+
+def test_render_prints_what_a_proxy_would_run(tulle: Tulle) -> None:
+    done = tulle("render", "web", "-n", "shop", "-f", "app.yaml")
+    assert done.status == 0, done.err
+    tree = yaml.safe_load(done.out)
+    assert "outbound|9080||reviews.shop.svc.cluster.local" in {each["name"] for each in tree["clusters"]}
+    assert any(each["lb_endpoints"] for group in tree["endpoints"] for each in group.get("endpoints", []))
+    as_json = tulle("render", "shop/web", "-f", "app.yaml", "-o", "json").out
+    assert json.loads(as_json) == tree
+    assert tulle("render", "web", "-f", "app.yaml").out == done.out, (
+        "a name that is unique needs no namespace"
+    )
+
+
+def test_render_says_what_it_does_not_find(tulle: Tulle) -> None:
+    done = tulle("render", "nobody", "-f", "app.yaml")
+    assert done.status == 1
+    assert done.err == "error: no workload default/nobody\n  fix: the files describe shop/reviews, shop/web\n"
+
+
+def test_render_refuses_what_apply_would_refuse(tulle: Tulle) -> None:
+    done = tulle("render", "web", "-f", "app.yaml", "-f", "bad.yaml")
+    assert (done.status, done.out) == (1, "")
+    assert "at bad.yaml:5:3\n  5 |   rulez: []\n    |   ^\n" in done.err
+    assert "error: 1 error in the files; nothing was rendered" in done.err
+
+
+def test_analyze_names_the_line_and_the_remedy(tulle: Tulle) -> None:
+    done = tulle("analyze", "bad.yaml", "-o", "json")
+    (found,) = [each for each in json.loads(done.out)["findings"] if each["severity"] == "error"]
+    assert done.status == 1
+    assert (found["file"], found["line"], found["column"]) == ("bad.yaml", 5, 3)
+    assert (found["kind"], found["namespace"], found["name"]) == ("HTTPRoute", "default", "r")
+    assert set(found) == {
+        *("code", "severity", "file", "line", "column", "kind", "namespace", "name"),
+        *("field", "message", "remedy"),
+    }
+
+
+def test_only_schema_does_not_look_for_what_is_referred_to(tulle: Tulle) -> None:
+    assert json.loads(tulle("analyze", "app.yaml", "dangling.yaml", "-o", "json").out)["findings"]
+    alone = tulle("analyze", "--only-schema", "app.yaml", "dangling.yaml", "-o", "json")
+    assert (alone.status, json.loads(alone.out)) == (0, {"findings": []})
+
+
+def test_nothing_wrong_is_said_too(tulle: Tulle) -> None:
+    done = tulle("analyze", "app.yaml")
+    assert (done.status, done.out, done.err) == (0, "", "nothing found in 1 file\n")
+
+
+def test_an_object_that_stands_in_two_files_is_an_error(tulle: Tulle) -> None:
+    Path("again.yaml").write_text(APP)
+    done = tulle("analyze", "app.yaml", "again.yaml", "--only-schema")
+    assert done.status == 1
+    assert "duplicate-resource" in done.out
+
+
+def test_images_stand_for_commands(tulle: Tulle) -> None:
+    without = json.loads(tulle("analyze", "deployment.yaml", "-o", "json").out)["findings"]
+    assert [each["code"] for each in without] == ["image-without-command"]
+    Path("images.yaml").write_text("docker.io/library/nginx*: nginx -g 'daemon off;'\n")
+    assert tulle("analyze", "deployment.yaml", "--images", "images.yaml").status == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nginx: [1, 2]\n", "image nginx: a command is a string or a list of strings"),
+        ("nginx: ''\n", "image nginx: the command is empty"),
+        ("nginx: 'a\n", "images.yaml:"),
+        ("- nginx\n", "images.yaml:1:1"),
+    ],
+)
+def test_a_wrong_images_file_is_refused_at_its_line(tulle: Tulle, text: str, message: str) -> None:
+    Path("images.yaml").write_text(text)
+    done = tulle("analyze", "deployment.yaml", "--images", "images.yaml")
+    assert done.status == 1
+    assert message in done.err
