@@ -1,18 +1,25 @@
-"""A mesh for a test: the real command line, with a home of its own."""
+"""A mesh for a test: the real command line, with a home of its own, and nothing left of it afterwards."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+from tests.netns.traces import Traces, observe, remains
+from tulle.agent.layout import Layout, layout
 
 TULLE = Path(sys.executable).with_name("tulle")
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE_SECONDS = 60.0
 """How long a condition may take before the test says that it never came true."""
 
@@ -29,12 +36,21 @@ def wait_for(what: str, condition: Callable[[], object], patience: float = PATIE
         time.sleep(0.05)
 
 
+def program(name: str) -> str:
+    """The source of one of `programs/`, for `python3 -c`: a workload may not see where this test stands."""
+    return (PROGRAMS / f"{name}.py").read_text()
+
+
 @dataclass
 class Mesh:
     """Runs `tulle` commands under one $TULLE_HOME."""
 
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        return layout(self.home, os.geteuid(), os.environ)
 
     @property
     def env(self) -> dict[str, str]:
@@ -44,7 +60,7 @@ class Mesh:
     def tulle(
         self, *arguments: str | Path, status: int | None = 0, text: str = "", timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command; `status` None accepts any exit status."""
+        """Run a command; `status` None accepts any exit status. No command ever shows a traceback."""
         done = subprocess.run(
             [str(TULLE), *map(str, arguments)],
             env=self.env,
@@ -53,11 +69,11 @@ class Mesh:
             text=True,
             timeout=timeout,
         )
+        command = f"tulle {' '.join(map(str, arguments))}"
+        said = f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr or arguments[0] in ("exec", "run"), said
         if status is not None:
-            assert done.returncode == status, (
-                f"tulle {' '.join(map(str, arguments))} ended with {done.returncode}\n"
-                f"{done.stdout}\n{done.stderr}\n{self.diagnosis()}"
-            )
+            assert done.returncode == status, f"{said}\n{self.diagnosis()}"
         return done
 
     def up(self, *paths: Path | str, options: tuple[str, ...] = ()) -> None:
@@ -69,11 +85,62 @@ class Mesh:
     def apply(self, documents: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         return self.tulle("apply", "-f", "-", text=documents, status=status)
 
+    def delete(self, documents: str) -> None:
+        self.tulle("delete", "-f", "-", text=documents)
+
+    @contextmanager
+    def applied(self, documents: str) -> Iterator[None]:
+        """The documents are there while the block runs."""
+        self.apply(documents)
+        try:
+            yield
+        finally:
+            self.delete(documents)
+
     def execute(
         self, workload: str, *command: str, status: int | None = 0, text: str = "", timeout: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as a workload (`name` or `name.namespace`)."""
         return self.tulle("exec", workload, "--", *command, status=status, text=text, timeout=timeout)
+
+    def run_program(self, workload: str, name: str, *arguments: str) -> Any:
+        """What one of `programs/` prints (JSON) when a workload runs it."""
+        return json.loads(self.execute(workload, "python3", "-c", program(name), *arguments).stdout or "null")
+
+    def requests(self, workload: str, *requests: Mapping[str, Any] | str) -> list[dict[str, Any]]:
+        """Send requests as a workload: URLs, or what `programs/requests.py` takes."""
+        written = [{"url": each} if isinstance(each, str) else each for each in requests]
+        return self.run_program(workload, "requests", json.dumps(written))
+
+    def request(self, workload: str, url: str, **options: Any) -> dict[str, Any]:
+        return self.requests(workload, {"url": url, **options})[0]
+
+    @contextmanager
+    def steady(self, workload: str, url: str, rate: float = 50) -> Iterator[dict[str, Any]]:
+        """Requests go on while the block runs; afterwards the yielded mapping has `total` and `failures`."""
+        command = ["exec", workload, "--", "python3", "-c", program("steady"), url, str(rate)]
+        process = subprocess.Popen(
+            [str(TULLE), *command],
+            env=self.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        outcome: dict[str, Any] = {}
+        assert process.stdin and process.stdout
+        with process:
+            try:
+                assert process.stdout.readline() == "started\n"
+                yield outcome
+            finally:
+                process.stdin.close()
+            outcome.update(json.loads(process.stdout.read()))
+
+    def run(self, *command: str) -> str:
+        """What a program of this machine prints; it must end with 0."""
+        done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.tulle(*arguments, "-o", "json").stdout)
@@ -87,6 +154,32 @@ class Mesh:
                 return workload
         raise AssertionError(f"no workload {namespace}/{name}")
 
+    def ready(self, namespace: str, name: str) -> dict[str, Any]:
+        """Wait until a workload is there, ready, and its proxy in sync."""
+
+        def found() -> dict[str, Any] | None:
+            for each in self.status()["workloads"]:
+                if (each["namespace"], each["name"]) == (namespace, name):
+                    return each if each["ready"] and each["proxy"]["state"] in ("synced", "none") else None
+            return None
+
+        return wait_for(f"{namespace}/{name} is ready", found)
+
+    def local(self, namespace: str, gateway: str) -> str:
+        """Where a gateway's first listener is reached on this machine: 127.0.0.1:PORT."""
+
+        def address() -> str | None:
+            for each in self.status()["gateways"]:
+                if (each["namespace"], each["name"]) == (namespace, gateway):
+                    return next((listener["local"] for listener in each["listeners"]), None)
+            return None
+
+        return wait_for(f"the gateway {namespace}/{gateway} is open on this machine", address)
+
+    def endpoints(self, workload: str, cluster: str) -> list[dict[str, Any]]:
+        """The endpoints of one cluster in a workload's Envoy."""
+        return [each for each in self.json("proxy", "endpoints", workload) if each["cluster"] == cluster]
+
     def diagnosis(self) -> str:
         """The ends of the mesh's own logs: what a failed test shows."""
         found: list[str] = []
@@ -94,3 +187,63 @@ class Mesh:
             lines = log.read_text(errors="replace").splitlines()[-15:]
             found.append(f"--- {log.relative_to(self.home)}\n" + "\n".join(lines))
         return "\n".join(found)
+
+
+@contextmanager
+def mesh_in(home: Path) -> Iterator[Mesh]:
+    """A mesh that is down again afterwards, with nothing left of it on this machine."""
+    mesh = Mesh(home)
+    before = observe(mesh.layout)
+    seen = Traces()
+    try:
+        yield mesh
+        seen = observe(mesh.layout)
+    finally:
+        mesh.down()
+    assert remains(mesh.layout, before, seen) == []
+
+
+class Terminal:
+    """A command that runs, and what it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        self.process = process
+        self._stream: TextIO = process.stdout
+        self._said: list[str] = []
+
+    def until(self, text: str) -> str:
+        """Read up to a line that holds the text, and return the line."""
+        for line in self._stream:
+            self._said.append(line)
+            if text in line:
+                return line
+        raise AssertionError(f"it never said “{text}”:\n" + "".join(self._said))
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends it to the whole foreground process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def end(self, seconds: float = 60) -> tuple[int, str]:
+        """Wait for its end: (exit status, everything that it printed)."""
+        self._said.extend(self._stream)
+        return self.process.wait(seconds), "".join(self._said)
+
+
+@contextmanager
+def terminal(mesh: Mesh, *arguments: str | Path) -> Iterator[Terminal]:
+    """`tulle ARGUMENTS` as a person has it in a terminal: in a process group of its own."""
+    process = subprocess.Popen(
+        [str(TULLE), *map(str, arguments)],
+        env=mesh.env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            yield Terminal(process)
+        finally:
+            process.kill()

@@ -1,0 +1,71 @@
+"""What a mesh has on this machine: looked at while it runs, and searched for after it has ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tulle.agent.layout import Layout
+
+_SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))
+_OURS = re.compile(r"tulle|envoy", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Traces:
+    namespaces: frozenset[str] = frozenset()
+    """Network namespaces as /proc/PID/ns/net names them."""
+    files: frozenset[Path] = frozenset()
+    """Files in folders that everybody shares."""
+
+
+def observe(layout: Layout) -> Traces:
+    """What is there now."""
+    mounted = layout.namespaces.iterdir() if layout.namespaces.is_dir() else ()
+    shared = (each for folder in _SHARED if folder.is_dir() for each in folder.iterdir())
+    return Traces(
+        namespaces=frozenset(f"net:[{path.stat().st_ino}]" for path in mounted),
+        files=frozenset(each for each in shared if _OURS.search(each.name)),
+    )
+
+
+def remains(layout: Layout, before: Traces, seen: Traces) -> list[str]:
+    """What is left of an ended mesh, in words. `seen`: what it had while it ran."""
+    found = [f"process {each}" for each in _processes(layout, seen)]
+    found += [
+        f"mount {line}"
+        for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        if str(layout.run) in line or str(layout.home) in line
+    ]
+    if layout.run.exists():
+        found += [f"file {path}" for path in (layout.run, *layout.run.rglob("*"))]
+    if layout.host_interface in (name for _, name in socket.if_nameindex()):
+        found.append(f"interface {layout.host_interface}")
+    rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    found += [f"rule {line.strip()}" for line in rules.splitlines() if layout.host_table in line]
+    found += [f"file {path}" for path in sorted(observe(layout).files - before.files)]
+    return found
+
+
+def _processes(layout: Layout, seen: Traces) -> Iterator[str]:
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            namespace = (entry / "ns" / "net").readlink()
+        except OSError:  # it has just ended
+            continue
+        if (
+            str(namespace) in seen.namespaces
+            or str(layout.run) in words
+            or str(layout.home) in words
+            or f"TULLE_HOME={layout.home}".encode() in environment
+        ):
+            yield f"{entry.name} {words}"
