@@ -73,7 +73,8 @@ _LAST_STEP = re.compile(r"(\[[^\]]*\]|\.?[^.\[\]]+)$")
 def nearest(places: Mapping[str, Place], path: str) -> Place:
     """The place of a field, or else of the nearest written field around it."""
     while path and path not in places:
-        path = _LAST_STEP.sub("", path)
+        shorter = _LAST_STEP.sub("", path)
+        path = shorter if shorter != path else path[:-1]  # a key with a bracket in it
     return places.get(path) or Place("", 0, 0)
 
 

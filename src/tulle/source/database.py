@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import Any
 
 import structlog
 
-from tulle.model.resource import Key, Place
-from tulle.model.schema import WrittenFloat
+from tulle.model.resource import Key
+from tulle.source.row import Row, decode, decode_places, encode, encode_places
 
 SCHEMA = 1
 """Rises with each change of the tables below; an older program refuses a newer file."""
@@ -79,16 +79,6 @@ class Recovery:
         )
 
 
-@dataclass(frozen=True)
-class Row:
-    key: Key
-    revision: int
-    generation: int
-    created: str
-    document: Mapping[str, Any]
-    places: Mapping[str, Place]
-
-
 class Database:
     """One open file."""
 
@@ -113,8 +103,8 @@ class Database:
                         row.revision,
                         row.generation,
                         row.created,
-                        _encode(row.document),
-                        _encode_places(row.places),
+                        encode(row.document),
+                        encode_places(row.places),
                     )
                     for row in put
                 ),
@@ -292,7 +282,7 @@ def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
         "FROM resource ORDER BY 1, 2, 3, 4"
     )
     for *key, revision, generation, created, document, places in connection.execute(query):
-        yield Row(Key(*key), revision, generation, created, _decode(document), _decode_places(places))
+        yield Row(Key(*key), revision, generation, created, decode(document), decode_places(places))
 
 
 def _backup_of(path: Path) -> Path:
@@ -309,40 +299,3 @@ def _unused(path: Path) -> Path:
 
 def _columns(key: Key) -> tuple[str, str, str, str]:
     return key.group, key.kind, key.namespace, key.name
-
-
-_FLOAT = "\0float"
-
-
-def _encode(document: Mapping[str, Any]) -> str:
-    return json.dumps(_plain(document), ensure_ascii=False, separators=(",", ":"))
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no place for how a number was written: it is put under a key that no YAML can have."""
-    if isinstance(value, WrittenFloat):
-        return {_FLOAT: value.text}
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each) for each in value]
-    return value
-
-
-def _decode(text: str) -> dict[str, Any]:
-    return json.loads(text, object_hook=_written)
-
-
-def _written(value: dict[str, Any]) -> Any:
-    return WrittenFloat(value[_FLOAT]) if _FLOAT in value else value
-
-
-def _encode_places(places: Mapping[str, Place]) -> str:
-    files = list(dict.fromkeys(place.file for place in places.values()))
-    where = {path: (files.index(place.file), place.line, place.column) for path, place in places.items()}
-    return json.dumps([files, where], ensure_ascii=False, separators=(",", ":"))
-
-
-def _decode_places(text: str) -> dict[str, Place]:
-    files, where = json.loads(text)
-    return {path: Place(files[file], line, column) for path, (file, line, column) in where.items()}

@@ -21,7 +21,8 @@ from tulle.model.admit import admit
 from tulle.model.document import Document
 from tulle.model.findings import Finding
 from tulle.model.resource import Key, Resource
-from tulle.source.database import Database, Recovery, Row
+from tulle.source.database import Database, Recovery
+from tulle.source.row import Row
 
 Observe = Callable[["Commit"], None]
 Expected = Mapping[Key, str | None]

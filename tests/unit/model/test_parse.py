@@ -55,6 +55,12 @@ def test_the_place_of_a_field_that_is_not_written_is_the_nearest_one_around_it(f
     assert service.place(field).line == line
 
 
+@pytest.mark.parametrize("field", ["spec.x]", "spec[a]b]", "spec[[", "]", "..", "spec.[a.b].c"])
+def test_the_place_of_any_path_is_found(field: str) -> None:
+    (service,), _ = parse(SERVICE, "a.yaml")
+    assert service.place(field).line in (1, 6)
+
+
 def test_documents_lists_and_empty_documents() -> None:
     text = f"# nothing\n---\n{SERVICE}---\n---\nnull\n---\n" + json.dumps(
         {
