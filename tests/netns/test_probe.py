@@ -10,7 +10,7 @@ import pytest
 from tests.netns.network import Net, real_network
 from tulle.agent.inner_socket import InnerSockets
 from tulle.agent.probe import Prober, Verdict
-from tulle.kit.mark import PROXY_MARK
+from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 from tulle.model.agentapi import Probe
 
 ADDRESS = "10.201.0.77"
@@ -62,12 +62,12 @@ async def test_a_probe_reaches_the_application_inside_and_nobody_else_moves(net:
     sockets.close()
 
 
-async def test_the_socket_carries_the_mark_of_the_proxy(net: Net) -> None:
+async def test_the_socket_is_like_the_proxys_own_to_its_application(net: Net) -> None:
     inside = await net.workload("orders", ADDRESS)
     sockets = InnerSockets()
     made = await sockets.stream(inside)
     assert made.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == PROXY_MARK
-    made.bind((ADDRESS, 0))  # an address that only that namespace has
+    assert made.getsockname()[0] == APPLICATION_SOURCE
     made.close()
     sockets.close()
 

@@ -26,7 +26,8 @@ class InnerSockets:
         self._thread = _thread()
 
     async def stream(self, namespace: Path | None) -> socket.socket:
-        """A TCP socket (IPv4, not blocking) with the proxy's mark, which no redirection touches.
+        """A TCP socket (IPv4, not blocking) with the proxy's mark, which no redirection touches, and inside
+        a namespace with the source address of the proxy's own connections to its application.
 
         `namespace` None: in the agent's own. Raises OSError: no such namespace, or no right to it.
         """
