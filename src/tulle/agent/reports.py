@@ -49,7 +49,11 @@ class Reports:
             self._touch((namespace, name))
 
     async def run(self) -> NoReturn:
-        """Report until cancelled, over as many connections as it takes."""
+        """Report until cancelled, over as many connections as it takes.
+
+        To be started when everything that an earlier agent left running was adopted and `put`: the first
+        report is taken for the whole truth, and what it does not name leaves the endpoints.
+        """
         while True:
             try:
                 await self._one_connection()
