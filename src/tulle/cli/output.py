@@ -21,7 +21,7 @@ from rich.text import Text
 from tulle.cli.failure import Failure
 from tulle.model.findings import Finding, Severity
 
-_PIPED_WIDTH = 10_000
+_WIDE = 10_000
 
 
 class Format(StrEnum):
@@ -41,13 +41,13 @@ class ObjectFormat(StrEnum):
 
 def answers() -> Console:
     """Standard output."""
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    width = None if sys.stdout.isatty() else _WIDE
     return Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False)
 
 
 def notes() -> Console:
     """Standard error."""
-    width = None if sys.stderr.isatty() else _PIPED_WIDTH
+    width = None if sys.stderr.isatty() else _WIDE
     return Console(file=sys.stderr, width=width, highlight=False, soft_wrap=False)
 
 
@@ -91,7 +91,8 @@ def table(
         grid.add_column(column, overflow="fold")
     for line in lines:
         grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in line))  # no markup in values
-    answers().print(grid)
+    # As wide as it gets: a terminal that is narrower breaks lines, and columns stay columns.
+    Console(file=sys.stdout, width=_WIDE, highlight=False).print(grid)
 
 
 # -- values -----------------------------------------------------------------------------------------

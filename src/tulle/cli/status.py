@@ -146,7 +146,7 @@ def gateways(gateways: tuple[GatewayStatus, ...]) -> None:
         for each in gateways
         if not each.listeners
     ]
-    table(["GATEWAY", "NAME", "ADDRESS", "LISTENER", "PORT", "ON THIS MACHINE"], rows)
+    table(["NAMESPACE", "GATEWAY", "ADDRESS", "LISTENER", "PORT", "ON THIS MACHINE"], rows)
 
 
 def url(listener: ListenerStatus) -> str:
