@@ -103,7 +103,7 @@ class GatewayCells:
             destination = Destination.of(name)
             if destination is None:
                 continue
-            vantage = self._hosts.vantage((destination.host, scope))
+            vantage = self._hosts.vantage(destination.host, scope)
             found = self._clusters.cluster((destination, vantage))
             if found is not None:
                 made.append(opaque(found) if name in connected else found)

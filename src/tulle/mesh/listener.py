@@ -52,8 +52,9 @@ class ListenerCells:
 
     def _make_all(self, scope: str) -> tuple[OutboundListener, ...]:
         made = [self.common((scope, number)) for number in self._hosts.numbers()]
+        special = self._hosts.special(scope)
         for host in self._world.service_hosts():
-            made += self.of_service((host, self._hosts.vantage((host, scope))))
+            made += self.of_service((host, scope if host in special else ""))
         first: dict[str, OutboundListener] = {}
         for listener in made:
             if listener is not None:
@@ -86,7 +87,7 @@ class ListenerCells:
             port = meant.port(number) if meant is not None else None
             if meant is None or port is None:
                 continue
-            if self._hosts.is_http(meant.host, port, self._hosts.vantage((meant.host, scope))):
+            if self._hosts.is_http(meant.host, port, self._hosts.vantage(meant.host, scope)):
                 return port_origin(meant, port)
         return None
 

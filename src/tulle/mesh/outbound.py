@@ -5,7 +5,6 @@ Here are the route tables, and the whole put together. Read by `resolve.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
@@ -47,13 +46,16 @@ class OutboundCells:
         self._virtual_hosts: Derived[HostPort, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_virtual_hosts, "virtual_hosts"
         )
+        self._shared: Derived[int, tuple[tuple[str, tuple[VirtualHost, ...]], ...]] = Derived(
+            graph, self._make_shared, "shared_hosts"
+        )
         self._foreign: Derived[str, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_foreign, "foreign_hosts"
         )
         self._table: Derived[tuple[str, int], RouteTable | None] = Derived(
             graph, self._make_table, "route_table"
         )
-        self._clusters: Derived[str, tuple[Cluster, ...]] = Derived(
+        self.clusters: Derived[str, tuple[Cluster, ...]] = Derived(
             graph, self._make_clusters, "outbound_clusters"
         )
         self.outbound: Derived[str, Outbound] = Derived(graph, self._make, "outbound")
@@ -65,17 +67,18 @@ class OutboundCells:
             allow_any=self._allow_any(),
             listeners=self._listeners.of_scope(scope),
             route_tables=tuple(table for table in tables if table is not None),
-            clusters=self._clusters(scope),
+            clusters=self.clusters(scope),
         )
 
     def _allow_any(self) -> bool:
         return self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
 
     def _make_clusters(self, scope: str) -> tuple[Cluster, ...]:
+        special = self._hosts.special(scope)
         found = {
             each.name: each
             for host in self._world.service_hosts()
-            for each in self._cluster_cells.of_service((host, self._hosts.vantage((host, scope))))
+            for each in self._cluster_cells.of_service((host, scope if host in special else ""))
         }
         for name in connected(self._listeners.of_scope(scope)) & found.keys():
             found[name] = opaque(found[name])
@@ -86,14 +89,19 @@ class OutboundCells:
     def _make_table(self, at: tuple[str, int]) -> RouteTable | None:
         """All virtual hosts of a port that may speak HTTP; None if none does."""
         scope, number = at
+        special = self._hosts.special(scope)
         found: list[VirtualHost] = []
-        for host in self._hosts.at_port(number):
-            found += self._virtual_hosts((host, number, self._hosts.vantage((host, scope))))
+        for host, shared in self._shared(number):
+            found += self._virtual_hosts((host, number, scope)) if host in special else shared
         if not found:
             return None  # no listener leads here
         if number == _FOREIGN_PORT:
             found += self._foreign(scope)
         return RouteTable(str(number), (*_distinct(found), self._rest()), found[0].origin)
+
+    def _make_shared(self, number: int) -> tuple[tuple[str, tuple[VirtualHost, ...]], ...]:
+        """The virtual hosts of each host with a port, as most namespaces see them."""
+        return tuple((host, self._virtual_hosts((host, number, ""))) for host in self._hosts.at_port(number))
 
     def _make_virtual_hosts(self, at: HostPort) -> tuple[VirtualHost, ...]:
         host, number, vantage = at
@@ -140,8 +148,11 @@ class OutboundCells:
         return VirtualHost("block_all", ("*",), (route,), _POLICY)
 
 
-def _distinct(hosts: Iterable[VirtualHost]) -> list[VirtualHost]:
+def _distinct(hosts: list[VirtualHost]) -> list[VirtualHost]:
     """Each name once: the first virtual host keeps it (Envoy refuses a table with a name in two)."""
+    names = [name for each in hosts for name in each.domains]
+    if len(set(names)) == len(names):
+        return hosts
     seen: set[str] = set()
     made: list[VirtualHost] = []
     for each in hosts:

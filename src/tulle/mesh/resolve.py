@@ -55,7 +55,7 @@ class Resolution:
     def __init__(self, world: World) -> None:
         graph = world.graph
         self._world = world
-        hosts = HostCells(world, Attachments(world))
+        hosts = self._hosts = HostCells(world, Attachments(world))
         self._clusters = ClusterCells(world, hosts)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters)
@@ -136,18 +136,28 @@ class Resolution:
         return {name: query for part in sorted(parts) for name, query in self._queries(part).items()}
 
     def _find_queries(self, part: Part) -> dict[str, EndpointQuery]:
-        value = self.part(part)
-        if value is None or isinstance(value, Inbound):
-            return {}
-        found = (self._query(each, part.namespace) for each in value.clusters)
+        found = (self._query(each, part.namespace) for each in self._part_clusters(part))
         return {query.name: query for query in found if query is not None}
+
+    def _part_clusters(self, part: Part) -> tuple[Cluster, ...]:
+        match part.kind:
+            case PartKind.OUTBOUND:
+                return self._outbound.clusters(part.namespace)
+            case PartKind.GATEWAY:
+                gateway = self.gateway((part.namespace, part.workload))
+                return gateway.clusters if gateway is not None else ()
+            case PartKind.INBOUND:
+                return ()
 
     def _query(self, cluster: Cluster, scope: str) -> EndpointQuery | None:
         destination = Destination.of(cluster.name)
         if destination is None or cluster.discovery is not Discovery.EDS:
             return None
+        if not destination.subset:
+            return EndpointQuery(destination.host, destination.port)
         named = Destination.of(cluster.endpoint_set or cluster.name) or destination
-        subsets = dict(self._clusters.policy((destination.host, scope)).subsets)
+        vantage = self._hosts.vantage(destination.host, scope)
+        subsets = dict(self._clusters.policy((destination.host, vantage)).subsets)
         labels = subsets[destination.subset].labels if destination.subset in subsets else ()
         return EndpointQuery(destination.host, destination.port, named.subset, labels)
 

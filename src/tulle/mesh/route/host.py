@@ -12,16 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
-from tulle.mesh.policy.destination import rules_in
+from tulle.mesh.name import service_host
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import WILDCARD, Attachments
-from tulle.mesh.route.common import MESH, Destination
+from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, VIRTUAL_SERVICE, Attachments
+from tulle.mesh.route.common import MESH, Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
-from tulle.model.resource import Key
+from tulle.model.gateway_api import HTTPRouteSpec
+from tulle.model.istio import DestinationRuleSpec, VirtualServiceSpec
+from tulle.model.resource import Key, Resource
 
 HostPort = tuple[str, int, str]
 """host, port, vantage"""
@@ -49,7 +51,7 @@ class HostCells:
         )
         self.attached: Derived[HostPort, Attached] = Derived(graph, self._find_attached, "attached")
         self.routes: Derived[HostPort, tuple[Route, ...]] = Derived(graph, self._find_routes, "host_routes")
-        self.vantage: Derived[tuple[str, str], str] = Derived(graph, self._find_vantage, "vantage")
+        self.special: Derived[str, frozenset[str]] = Derived(graph, self._find_special, "special_hosts")
         self.instances: Derived[tuple[str, int], tuple[Instance, ...]] = Derived(
             graph, self._find_instances, "instances"
         )
@@ -122,20 +124,36 @@ class HostCells:
 
     # -- from where it is seen -------------------------------------------------------------------
 
-    def _find_vantage(self, at: tuple[str, str]) -> str:
-        host, scope = at
-        service = self._world.service(host)
-        if service is None or service.namespace == scope:
-            return scope
-        parent = ("", "Service", service.namespace, service.name)
-        if any(route.namespace == scope for route in self.attachments.http_routes(parent)):
-            return scope
-        private = any(
-            each.namespace == scope and "." in each.spec.export_to
-            for name in (host, WILDCARD)
-            for each in self.attachments.virtual_services(name)
-        )
-        return scope if private or rules_in(self._world, self.attachments, scope, host) else ""
+    def vantage(self, host: str, scope: str) -> str:
+        """How callers of a namespace see a host: the namespace itself if that matters, else ""."""
+        return scope if host in self.special(scope) else ""
+
+    def _find_special(self, scope: str) -> frozenset[str]:
+        """The hosts that a namespace sees in its own way."""
+        world = self._world
+        domain = world.settings.cluster_domain
+        found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
+        routes: tuple[Resource[HTTPRouteSpec], ...] = world.of_kind(*HTTP_ROUTE, scope)
+        for route in routes:
+            found |= {
+                service_host(ref.name, ref.namespace or scope, domain)
+                for ref in route.spec.parent_refs
+                if (ref.group, ref.kind) == ("", "Service")
+            }
+        services: tuple[Resource[VirtualServiceSpec], ...] = world.of_kind(*VIRTUAL_SERVICE, scope)
+        for each in services:
+            if "." in each.spec.export_to:
+                found.update(*(self._named(host, scope) for host in each.spec.hosts))
+        rules: tuple[Resource[DestinationRuleSpec], ...] = world.of_kind(*DESTINATION_RULE, scope)
+        for rule in rules:
+            found |= self._named(rule.spec.host, scope)
+        return frozenset(found)
+
+    def _named(self, written: str, namespace: str) -> set[str]:
+        """The hosts of services that a name or a pattern means where it is written."""
+        if "*" in written:
+            return {host for host in self._world.service_hosts() if covers(written, host)}
+        return {full_host(self._world, written, namespace)}
 
     # -- routes ----------------------------------------------------------------------------------
 
