@@ -15,7 +15,7 @@ from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
-from tulle.mesh.route.istio_server import istio_servers
+from tulle.mesh.route.istio_server import IstioGateway, istio_servers
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
     Cluster,
@@ -72,13 +72,8 @@ class GatewayCells:
             own = self._world.resource(workload.key)
             if own is not None:
                 found += standard_servers(self._world, self._hosts, own)
-        gateways = [
-            gateway
-            for gateway in self._world.of_kind(*ISTIO_GATEWAY)
-            if gateway.spec.selector and matches(tuple(gateway.spec.selector.items()), workload.labels)
-        ]
-        found += istio_servers(self._world, self._hosts, sorted(gateways, key=age), workload.namespace)
-        return found
+        gateways = gateways_of(self._world, workload)
+        return [*found, *istio_servers(self._world, self._hosts, gateways, workload.namespace)]
 
     def _named_clusters(
         self, scope: str, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
@@ -108,6 +103,16 @@ class GatewayCells:
             if found is not None:
                 made.append(opaque(found) if name in connected else found)
         return tuple(made)
+
+
+def gateways_of(world: World, workload: Workload) -> tuple[IstioGateway, ...]:
+    """The Istio Gateways whose selector means this proxy, the oldest first."""
+    selecting: list[IstioGateway] = []
+    for gateway in world.of_kind(*ISTIO_GATEWAY):
+        selector = tuple(gateway.spec.selector.items())
+        if selector and matches(selector, workload.labels):
+            selecting.append(gateway)
+    return tuple(sorted(selecting, key=age))
 
 
 def _listener(port: int, servers: list[Server]) -> tuple[GatewayListener, list[RouteTable]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.gateway import gateways_of
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem
@@ -27,12 +28,19 @@ from tulle.mesh.route.binding import GatewayResource, HttpRoute, listener_states
 from tulle.mesh.route.common import MESH, Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import DestinationFault, VirtualService
-from tulle.mesh.route.istio_server import IstioGateway, common_hosts, is_terminated, secret_name
+from tulle.mesh.route.istio_server import (
+    IstioGateway,
+    common_hosts,
+    is_plain_http,
+    is_terminated,
+    secret_name,
+)
 from tulle.mesh.route.parent import backend_faults, verdict
-from tulle.mesh.workload import matches
+from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.findings import Severity
 from tulle.model.istio import Destination as WrittenDestination
+from tulle.model.istio import Server
 from tulle.model.resource import Key, Resource
 
 _NOT_FOUND = "reference-not-found"
@@ -224,21 +232,42 @@ class ReviewCells:
                 yield _warning(rule, f"spec.subsets[{index}].labels", "selects-nothing", message, remedy)
 
     def _istio_gateway(self, gateway: IstioGateway) -> Iterator[Problem]:
-        selector = tuple(gateway.spec.selector.items())
         proxies = [
-            workload for workload in self._world.gateways() if selector and matches(selector, workload.labels)
+            proxy
+            for proxy in self._world.gateways()
+            if any(each.key == gateway.key for each in gateways_of(self._world, proxy))
         ]
         if not proxies:
             message = "no gateway's proxy has these labels, so nobody serves this Gateway"
             remedy = "Write selector: {istio: ingressgateway}."
             yield _warning(gateway, "spec.selector", "selects-nothing", message, remedy)
         for index, server in enumerate(gateway.spec.servers):
+            field = f"spec.servers[{index}]"
             for proxy in proxies if is_terminated(server) else ():
                 wrong = certificate_fault(self._world, proxy.namespace, secret_name(server))
                 if wrong:
-                    field = f"spec.servers[{index}].tls.credentialName"
                     remedy = f"Apply a Secret of type kubernetes.io/tls in namespace {proxy.namespace}."
-                    yield _warning(gateway, field, "invalid-certificate", wrong, remedy)
+                    yield _warning(
+                        gateway, f"{field}.tls.credentialName", "invalid-certificate", wrong, remedy
+                    )
+            number = server.port.number
+            for proxy in proxies:
+                first = self._first_at(proxy, number)
+                if first is not None and is_plain_http(first[1]) != is_plain_http(server):
+                    message = (
+                        f"port {number} is {first[1].port.protocol} in Gateway {first[0].namespace}/"
+                        f"{first[0].name}, which is older; this server is not served"
+                    )
+                    remedy = "Give plain HTTP and everything else ports of their own."
+                    yield _warning(gateway, f"{field}.port", "listener-conflict", message, remedy)
+
+    def _first_at(self, proxy: Workload, port: int) -> tuple[IstioGateway, Server] | None:
+        """The server that decides what a port of a gateway's proxy is."""
+        for gateway in gateways_of(self._world, proxy):
+            for server in gateway.spec.servers:
+                if server.port.number == port:
+                    return gateway, server
+        return None
 
 
 def _warning(resource: Resource[Any], field: str, code: str, message: str, remedy: str) -> Problem:

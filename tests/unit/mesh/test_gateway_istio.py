@@ -217,3 +217,16 @@ def test_a_gateway_is_called_by_its_address_whatever_the_host_header() -> None:
     assert isinstance(listener.otherwise.then, TcpChain)
     assert [each.cluster for each in listener.otherwise.then.clusters] == [f"outbound|80||{host}"]
     assert ask(view, "80", host) == "PassthroughCluster"
+
+
+def test_plain_http_and_something_else_do_not_share_a_port() -> None:
+    tcp = "{port: {number: 80, name: tcp, protocol: TCP}, hosts: ['*']}"
+    _, resolution = shop(
+        gateway(f"[{tcp}]", "younger"),
+        gateway(f"[{HTTP}]", "older"),
+        virtual_service("a", f"http: [{to('reviews')}]", gateways="[older]"),
+        virtual_service("b", "tcp: [{route: [{destination: {host: orders}}]}]", gateways="[younger]"),
+    )
+    # From files both are equally old, and the name decides.
+    assert ask(served(resolution), "http.80", "x") == REVIEWS
+    assert codes(resolution) == [("listener-conflict", "Gateway/younger", "spec.servers[0].port")]

@@ -6,7 +6,8 @@ At gateways the VirtualServices of one host are merged: the oldest first, what m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.route import istio
@@ -37,26 +38,53 @@ IstioGateway = Resource[GatewaySpec]
 _HTTP = ("HTTP", "HTTP2", "GRPC")
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One server, and where it stands."""
+
+    gateway: IstioGateway
+    server: WrittenServer
+    origin: Origin
+
+    @property
+    def bound_name(self) -> str:
+        """How VirtualServices name the Gateway."""
+        return f"{self.gateway.namespace}/{self.gateway.name}"
+
+
 def istio_servers(
     world: World, hosts: HostCells, gateways: Iterable[IstioGateway], namespace: str
-) -> Iterator[Server]:
-    """What the servers of these Gateways ask of their proxy, which stands in `namespace`."""
-    plain: dict[int, list[tuple[IstioGateway, WrittenServer, Origin]]] = {}
+) -> tuple[Server, ...]:
+    """What the servers of these Gateways ask of their proxy, which stands in `namespace`.
+
+    In the order of the Gateways; the plain HTTP of a port, which they share, in the place of its first.
+    """
+    plain: dict[int, list[_Written]] = {}
+    other: list[_Written] = []
+    order: list[Origin] = []
     for gateway in gateways:
         for index, server in enumerate(gateway.spec.servers):
             origin = Origin("Gateway", gateway.namespace, gateway.name, f"spec.servers[{index}]")
-            protocol = server.port.protocol.upper()
-            if protocol in _HTTP:
-                plain.setdefault(server.port.number, []).append((gateway, server, origin))
-            elif is_terminated(server) and protocol == "HTTPS":
-                made = _https(world, hosts, gateway, server, origin, namespace)
-                if made is not None:
-                    yield made
+            written = _Written(gateway, server, origin)
+            order.append(origin)
+            if is_plain_http(server):
+                plain.setdefault(server.port.number, []).append(written)
             else:
-                yield _connections(world, hosts, gateway, server, origin, namespace)
-    for port, written in sorted(plain.items()):
-        made = _virtual_hosts(world, hosts, written, namespace)
-        yield Server(port, "HTTP", written[0][2], made)
+                other.append(written)
+    made: list[Server | None] = [
+        Server(port, "HTTP", written[0].origin, _virtual_hosts(world, hosts, written, namespace))
+        for port, written in plain.items()
+    ]
+    for each in other:
+        https = each.server.port.protocol.upper() == "HTTPS" and is_terminated(each.server)
+        made.append((_https if https else _connections)(world, hosts, each, namespace))
+    found = [server for server in made if server is not None]
+    return tuple(sorted(found, key=lambda server: order.index(server.origin)))
+
+
+def is_plain_http(server: WrittenServer) -> bool:
+    """Whether it speaks HTTP without TLS."""
+    return server.port.protocol.upper() in _HTTP
 
 
 def is_terminated(server: WrittenServer) -> bool:
@@ -110,20 +138,19 @@ def common_hosts(
 def _virtual_hosts(
     world: World,
     hosts: HostCells,
-    written: Iterable[tuple[IstioGateway, WrittenServer, Origin]],
+    written: Iterable[_Written],
     namespace: str,
 ) -> tuple[VirtualHost, ...]:
     routes: dict[str, dict[tuple[str, str, str], tuple[Route, ...]]] = {}
     origins: dict[str, Origin] = {}
     number = 0
-    for gateway, server, origin in written:
-        number = server.port.number
-        name = f"{gateway.namespace}/{gateway.name}"
-        for resource in bound(hosts, gateway, namespace):
-            for host in common_hosts(world, gateway, server, resource):
-                made = istio.http_routes(world, resource, name, number)
+    for each in written:
+        number = each.server.port.number
+        for resource in bound(hosts, each.gateway, namespace):
+            for host in common_hosts(world, each.gateway, each.server, resource):
+                made = istio.http_routes(world, resource, each.bound_name, number)
                 routes.setdefault(host, {}).setdefault(age(resource), made)
-                origins.setdefault(host, origin)
+                origins.setdefault(host, each.origin)
     return tuple(
         VirtualHost(f"{host}:{number}", (host,), _merged(routes[host]), origins[host])
         for host in sorted(routes)
@@ -141,15 +168,9 @@ def _takes_everything(match: RequestMatch) -> bool:
     return anywhere and not match.headers and not match.query
 
 
-def _https(
-    world: World,
-    hosts: HostCells,
-    gateway: IstioGateway,
-    server: WrittenServer,
-    origin: Origin,
-    namespace: str,
-) -> Server | None:
+def _https(world: World, hosts: HostCells, written: _Written, namespace: str) -> Server | None:
     """A server that terminates TLS; None while its certificate cannot be used."""
+    gateway, server, origin = written.gateway, written.server, written.origin
     secret = secret_name(server)
     if certificate_fault(world, namespace, secret):
         return None
@@ -162,7 +183,7 @@ def _https(
         server_names=_server_names(server),
         tls=ServerTls((f"{namespace}/{secret}",)),
     )
-    made = _virtual_hosts(world, hosts, [(gateway, server, origin)], namespace)
+    made = _virtual_hosts(world, hosts, [written], namespace)
     return Server(port.number, "HTTPS", origin, made, table, (chain,))
 
 
@@ -174,16 +195,9 @@ def _server_names(server: WrittenServer) -> tuple[str, ...]:
 # -- connections ------------------------------------------------------------------------------------
 
 
-def _connections(
-    world: World,
-    hosts: HostCells,
-    gateway: IstioGateway,
-    server: WrittenServer,
-    origin: Origin,
-    namespace: str,
-) -> Server:
+def _connections(world: World, hosts: HostCells, written: _Written, namespace: str) -> Server:
     """A server whose connections are passed on: TLS by SNI, TCP (or TLS that ends here) as a whole."""
-    name = f"{gateway.namespace}/{gateway.name}"
+    gateway, server, origin = written.gateway, written.server, written.origin
     number, protocol = server.port.number, server.port.protocol.upper()
     chains: list[GatewayChain] = []
     label = f"{protocol.lower()}.{number}.{gateway.name}.{gateway.namespace}"
@@ -191,14 +205,14 @@ def _connections(
     for resource in bound(hosts, gateway, namespace) if usable else ():
         offered = server_hosts(server, gateway.namespace, resource)
         if protocol == "TCP" or is_terminated(server):
-            taken = istio.tcp_route(world, resource, name, number)
+            taken = istio.tcp_route(world, resource, written.bound_name, number)
             if taken is not None and common_hosts(world, gateway, server, resource):
                 tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
                 names = _server_names(server) if tls is not None else ()
                 chains.append(GatewayChain(label, _connect(taken[0]), taken[1], names, tls))
                 break
             continue
-        for each in istio.tls_routes(world, resource, name, number):
+        for each in istio.tls_routes(world, resource, written.bound_name, number):
             pairs = (intersection(mine, sni) for mine in offered for sni in each.server_names)
             names = tuple(dict.fromkeys(host for host in pairs if host is not None))
             if names:
