@@ -79,7 +79,8 @@ class Client:
 
     async def hear(self) -> DeltaResponse:
         """The next response."""
-        content = await self.call.read()
+        async with asyncio.timeout(20):
+            content = await self.call.read()
         assert content is not EOF, "the server ended the stream"
         return wire.parse_delta_response(content)
 
