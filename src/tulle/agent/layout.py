@@ -91,9 +91,17 @@ class Layout:
     def volumes(self) -> Path:
         return self.home / "volume"
 
-    def volume(self, namespace: str, name: str) -> Path:
-        """What a workload's emptyDir volumes hold on disk."""
-        return self.volumes / _short(f"{namespace}.{name}", 200)
+    def volume(self, namespace: str, name: str, incarnation: str) -> Path:
+        """Where an incarnation's emptyDir volumes are on disk."""
+        return self.volumes / f"{_short(f'{namespace}.{name}', 200)}.{_digest(incarnation, 12)}"
+
+    @property
+    def footprints(self) -> Path:
+        """Notes of what was made for each incarnation of each workload (`footprint.py`)."""
+        return self.run / "workload"
+
+    def footprint(self, namespace: str, name: str, incarnation: str) -> Path:
+        return self.footprints / f"{_short(f'{namespace}.{name}', 200)}.{_digest(incarnation, 12)}.json"
 
     @property
     def logs(self) -> Path:

@@ -223,6 +223,10 @@ class Process:
     async def wait(self) -> Exit:
         """Wait until it has ended, with everything that it started."""
         await self._ended.wait()
+        return self.outcome()
+
+    def outcome(self) -> Exit:
+        """How it ended, of a process that does not run any more."""
         record = read_record(self._directory)
         if record is None or (record.pid, record.start) != (self.record.pid, self.record.start):
             return Exit()

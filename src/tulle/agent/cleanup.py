@@ -1,0 +1,85 @@
+"""What a mesh may have left on this host, and its removal: for `down`, for `up` after a kill -9, for tests.
+
+Needs nothing but the paths: processes are known by their records, namespaces by their files, what stands in
+the host's own network by names that follow from the home directory. Everything may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import shutil
+import signal
+from pathlib import Path
+
+from tulle.agent import namespace, uplink
+from tulle.agent.layout import Layout
+from tulle.agent.process import Record, open_process, read_record
+
+_PATIENCE_SECONDS = 10.0
+
+
+async def clean(layout: Layout) -> None:
+    """End every process of the mesh and remove its namespaces, rules, sockets and notes.
+
+    What the mesh remembers (`$TULLE_HOME` but for `process` and `volume`) and its logs stay.
+    """
+    await asyncio.to_thread(_end, [descriptor for _, descriptor in _running(layout)])
+    if layout.namespaces.is_dir():
+        for path in layout.namespaces.iterdir():
+            await namespace.remove(path)
+    if os.geteuid() == 0:
+        await uplink.disconnect(layout)
+    for directory in (layout.processes, layout.volumes, layout.run):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def leftovers(layout: Layout) -> tuple[str, ...]:
+    """What there is of the mesh on this host, in words; empty after `clean`."""
+    found: list[str] = []
+    for record, descriptor in _running(layout):
+        os.close(descriptor)
+        found.append(f"process {record.pid} ({record.process})")
+    if layout.namespaces.is_dir():
+        found += [f"network namespace {path.name}" for path in sorted(layout.namespaces.iterdir())]
+    mounts = _mounts_below(layout.run)
+    found += [f"mount {path}" for path in mounts if path.parent != layout.namespaces]
+    if layout.run.exists():
+        found.append(f"directory {layout.run}")
+    if os.geteuid() == 0:
+        found += await uplink.leftovers(layout)
+    return tuple(found)
+
+
+def _running(layout: Layout) -> list[tuple[Record, int]]:
+    """The records of processes that run, each with a pidfd that the caller closes."""
+    if not layout.processes.is_dir():
+        return []
+    found: list[tuple[Record, int]] = []
+    for directory in sorted(layout.processes.iterdir()):
+        record = read_record(directory)
+        descriptor = open_process(record) if record is not None else None
+        if record is not None and descriptor is not None:
+            found.append((record, descriptor))
+    return found
+
+
+def _end(descriptors: list[int]) -> None:
+    """Kill the inits, each with its whole pid namespace, and wait until they have gone."""
+    for descriptor in descriptors:
+        try:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    for descriptor in descriptors:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll(_PATIENCE_SECONDS * 1000)
+        os.close(descriptor)
+
+
+def _mounts_below(directory: Path) -> list[Path]:
+    prefix = f"{directory}/"
+    points = (line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return sorted({Path(point) for point in points if point.startswith(prefix)})
