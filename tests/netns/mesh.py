@@ -180,6 +180,23 @@ class Mesh:
         """The endpoints of one cluster in a workload's Envoy."""
         return [each for each in self.json("proxy", "endpoints", workload) if each["cluster"] == cluster]
 
+    def processes(self, word: str) -> set[int]:
+        """Processes of this mesh whose command line has a word that ends so."""
+        found: set[int] = set()
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_text().split("\0") if entry.name.isdigit() else []
+            except (OSError, UnicodeDecodeError):  # it has just ended
+                continue
+            ours = any(str(self.home) in each or str(self.layout.run) in each for each in words)
+            if ours and any(each.endswith(word) for each in words):
+                found.add(int(entry.name))
+        return found
+
+    def daemon(self, name: str) -> int | None:
+        """The process id of the control plane or the agent."""
+        return next(iter(self.processes(name)), None)
+
     def diagnosis(self) -> str:
         """The ends of the mesh's own logs: what a failed test shows."""
         found: list[str] = []

@@ -59,7 +59,7 @@ def test_loopback_is_left_alone(shop: Mesh) -> None:
 def test_the_server_is_told_who_calls(shop: Mesh) -> None:
     answer = shop.request("client.lab", "http://httpbin:8000/headers", headers=FORGED)
     headers = {name.lower(): value for name, value in json.loads(answer["body"])["headers"].items()}
-    assert headers["x-forwarded-client-cert"] == (f"By=spiffe://cluster.local/ns/lab/sa/default;URI={CLIENT}")
+    assert headers["x-forwarded-client-cert"] == (f"By=spiffe://cluster.local/ns/lab/sa/httpbin;URI={CLIENT}")
 
 
 def test_nobody_forges_an_identity(shop: Mesh) -> None:
