@@ -353,6 +353,32 @@ async def test_an_idle_connection_to_an_http_port_is_neither_closed_nor_misjudge
             late_writer.close()
 
 
+async def test_a_websocket_passes_both_proxies(tmp_path: Path, svid: Svid) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        assert b"upgrade: websocket" in request.lower()
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+        while received := await reader.read(65536):
+            writer.write(received.upper())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        one = service(Protocol.HTTP, server.sockets[0].getsockname()[1])
+        async with mesh(tmp_path, svid, one) as proxy:
+            for port in (one.caller, one.declared):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(
+                    b"GET /socket HTTP/1.1\r\nhost: service\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+                    b"sec-websocket-version: 13\r\nsec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+                )
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+                writer.write(b"both ways")
+                assert await reader.readexactly(9) == b"BOTH WAYS"
+                writer.close()
+            assert await proxy.statistic("ssl.handshake") >= 1
+
+
 async def upgraded(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -35,9 +35,13 @@ def translate_endpoints(endpoints: EndpointSet) -> tuple[Translated, ...]:
     rank = {priority: at for at, priority in enumerate(sorted({one.priority for one in ordered}))}
     localities: list[Tree] = []
     for (priority, (region, zone, sub_zone)), members in groupby(ordered, key=_place):
-        locality: Tree = {"lb_endpoints": [_endpoint(one) for one in members]}
-        if region or zone or sub_zone:
-            locality["locality"] = {"region": region, "zone": zone, "sub_zone": sub_zone}
+        present = list(members)
+        locality: Tree = {
+            # Envoy asks for neither of the two; gRPC's own clients ignore a locality that lacks one.
+            "locality": {"region": region, "zone": zone, "sub_zone": sub_zone},
+            "load_balancing_weight": message.number(sum(one.weight for one in present)),
+            "lb_endpoints": [_endpoint(one) for one in present],
+        }
         if rank[priority]:
             locality["priority"] = rank[priority]
         localities.append(locality)

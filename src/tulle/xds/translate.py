@@ -10,6 +10,7 @@ from tulle.xds.endpoint import translate_endpoints
 from tulle.xds.gateway import translate_gateway
 from tulle.xds.inbound import translate_inbound
 from tulle.xds.outbound import translate_outbound
+from tulle.xds.proxyless import translate_proxyless
 
 __all__ = [
     "Translated",
@@ -17,4 +18,5 @@ __all__ = [
     "translate_gateway",
     "translate_inbound",
     "translate_outbound",
+    "translate_proxyless",
 ]

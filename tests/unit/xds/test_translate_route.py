@@ -1,0 +1,116 @@
+from typing import Any
+
+import pytest
+
+from tests.unit.xds.views import HERE, REVIEWS, header, host, route
+from tulle.mesh.view import (
+    Forward,
+    MatchKind,
+    NamedMatch,
+    RequestMatch,
+    Respond,
+    Route,
+    RouteTable,
+    ValueMatch,
+    WeightedCluster,
+)
+from tulle.xds.render import to_tree
+from tulle.xds.route import translate_route_table
+
+
+def routes(*found: Route) -> list[dict[str, Any]]:
+    return virtual_host(*found)["routes"]
+
+
+def virtual_host(*found: Route) -> dict[str, Any]:
+    table = RouteTable("9080", (host("reviews", *found),), HERE)
+    return to_tree(translate_route_table(table))["virtual_hosts"][0]
+
+
+def match(request: RequestMatch) -> dict[str, Any]:
+    return routes(route("one", request, (REVIEWS, 1)))[0]["match"]
+
+
+def path(kind: MatchKind, value: str, ignore_case: bool = False) -> dict[str, Any]:
+    return match(RequestMatch(path=ValueMatch(kind, value, ignore_case)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "ignore_case", "expected"),
+    [
+        (MatchKind.EXACT, "/a", False, {"path": "/a"}),
+        (MatchKind.PREFIX, "/a", False, {"prefix": "/a"}),
+        (MatchKind.PREFIX, "/a", True, {"prefix": "/a", "case_sensitive": False}),
+        (MatchKind.PREFIX, "", False, {"prefix": "/"}),
+        (MatchKind.PATH_PREFIX, "/a/", False, {"path_separated_prefix": "/a"}),
+        (MatchKind.PATH_PREFIX, "/", False, {"prefix": "/"}),
+        (MatchKind.REGEX, "/a+", False, {"safe_regex": {"regex": "/a+"}}),
+        (MatchKind.REGEX, "/a+", True, {"safe_regex": {"regex": "(?i)/a+"}}),
+        (MatchKind.PRESENT, "", False, {"prefix": "/"}),
+    ],
+)
+def test_paths(kind: MatchKind, value: str, ignore_case: bool, expected: dict[str, Any]) -> None:
+    assert path(kind, value, ignore_case) == expected
+
+
+def test_headers() -> None:
+    assert match(header("X-A", "b"))["headers"] == [{"name": "x-a", "string_match": {"exact": "b"}}]
+    assert match(header("a", "", MatchKind.PRESENT))["headers"] == [{"name": "a", "present_match": True}]
+    assert match(header("a", "", MatchKind.PREFIX))["headers"] == [{"name": "a", "present_match": True}]
+    assert match(header("a", "", MatchKind.PRESENT, invert=True))["headers"] == [
+        {"name": "a", "present_match": True, "invert_match": True}
+    ]
+    # what is not there is not this value
+    assert match(header("a", "b", invert=True))["headers"] == [
+        {
+            "name": "a",
+            "string_match": {"exact": "b"},
+            "invert_match": True,
+            "treat_missing_header_as_empty": True,
+        }
+    ]
+
+
+def test_query_parameters() -> None:
+    wanted = RequestMatch(
+        query=(
+            NamedMatch("a", ValueMatch(MatchKind.REGEX, "[0-9]+")),
+            NamedMatch("b", ValueMatch(MatchKind.PRESENT)),
+        )
+    )
+    assert match(wanted)["query_parameters"] == [
+        {"name": "a", "string_match": {"safe_regex": {"regex": "[0-9]+"}}},
+        {"name": "b", "present_match": True},
+    ]
+
+
+def test_one_cluster_or_several_by_weight() -> None:
+    one, several = routes(
+        route("one", RequestMatch(), ("a", 7)), route("several", RequestMatch(), ("a", 90), ("b", 10))
+    )
+    assert one["route"]["cluster"] == "a"
+    assert several["route"]["weighted_clusters"]["clusters"] == [
+        {"name": "a", "weight": 90},
+        {"name": "b", "weight": 10},
+    ]
+
+
+def test_no_time_out_that_nobody_wrote() -> None:
+    written = Route("w", RequestMatch(), Forward((WeightedCluster("a"),), timeout_seconds=1.5), HERE)
+    default, own = routes(route("d", RequestMatch(), ("a", 1)), written)
+    assert default["route"]["timeout"] == "0s"
+    assert own["route"]["timeout"] == "1.500s"
+
+
+def test_answers_in_place() -> None:
+    plain, worded = routes(
+        Route("p", RequestMatch(), Respond(502), HERE), Route("w", RequestMatch(), Respond(404, "no"), HERE)
+    )
+    assert plain["direct_response"] == {"status": 502}
+    assert worded["direct_response"] == {"status": 404, "body": {"inline_string": "no"}}
+
+
+def test_only_a_choice_of_places_is_tried_again() -> None:
+    assert virtual_host(route("r", RequestMatch(), (REVIEWS, 1)))["retry_policy"]["num_retries"] == 2
+    assert "retry_policy" not in virtual_host(route("r", RequestMatch(), ("PassthroughCluster", 1)))
+    assert "retry_policy" not in virtual_host(Route("r", RequestMatch(), Respond(502), HERE))
