@@ -8,9 +8,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
+if TYPE_CHECKING:
+    from cryptography import x509
 
 Json = Mapping[str, Any]
 Row = tuple[str, ...]
@@ -276,6 +277,8 @@ class Certificate:
 
 def certificate(secret: Json) -> Certificate:
     """Identity and expiry of a certificate chain or of trusted roots, from the PEM in the dump."""
+    from cryptography import x509
+
     body: Json = secret.get("secret", {})
     chain = body.get("tls_certificate", {}).get("certificate_chain", {})
     roots = body.get("validation_context", {}).get("trusted_ca", {})
@@ -297,6 +300,8 @@ def _inline(source: Json) -> bytes:
 
 
 def _identity(leaf: x509.Certificate) -> str:
+    from cryptography import x509
+
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

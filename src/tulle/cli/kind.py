@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tulle.cli.failure import Failure, usage
-from tulle.model.kinds import Kind, named, similar
+
+if TYPE_CHECKING:
+    from tulle.model.kinds import Kind
 
 
 def kinds(word: str) -> tuple[Kind, ...]:
     """All kinds of that name: a Gateway is one of Gateway API and one of Istio. Raises Failure."""
+    from tulle.model.kinds import named, similar  # every kind's model: what names no kind does without
+
     found = named(word)
     if found:
         return found

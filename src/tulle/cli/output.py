@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tulle.cli.failure import Failure
@@ -86,13 +85,17 @@ def table(
     if not lines:
         note(nothing)
         return
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for line in lines:
-        grid.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in line))  # no markup in values
-    # As wide as it gets: a terminal that is narrower breaks lines, and columns stay columns.
-    Console(file=sys.stdout, width=_WIDE, highlight=False).print(grid)
+    cells = [[Text(column, style="bold") for column in columns]]
+    cells += [[cell if isinstance(cell, Text) else Text(cell) for cell in line] for line in lines]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*cells, strict=True)]
+    console = answers()
+    for line in cells:
+        row = Text()
+        for cell, width in zip(line, widths, strict=True):
+            row.append_text(cell).append(" " * (width - cell.cell_len + 2))
+        row.rstrip()
+        # A terminal that is narrower breaks lines itself, and what is copied from it stays whole.
+        console.print(row, soft_wrap=True)
 
 
 # -- values -----------------------------------------------------------------------------------------

@@ -25,14 +25,18 @@ _NAMED = 3
 
 
 @contextmanager
-def line(first: str) -> Generator[Callable[[str], None]]:
-    """A line on standard error that says what is waited for; call it with the newest text."""
+def line(first: str, *, announce: bool = True) -> Generator[Callable[[str], None]]:
+    """A line on standard error that says what is waited for; call it with the newest text.
+
+    Without `announce` the first text is for a terminal alone: a wait may be over at once.
+    """
     if sys.stderr.isatty():
         with Spinner(Text(first), console=notes(), spinner="dots") as spinner:
             yield lambda text: spinner.update(Text(text))
         return
     last = first
-    note(first)
+    if announce:
+        note(first)
 
     def update(text: str) -> None:
         nonlocal last
@@ -52,7 +56,7 @@ def some(names: tuple[str, ...] | list[str]) -> str:
 def acknowledged(client: Client, revision: int, timeout_seconds: float) -> Progress:
     """Follow a revision until every proxy concerned has it or refused it. Raises Failure."""
     last = Progress(revision=revision)
-    with line("waiting for the proxies") as update:
+    with line("waiting for the proxies", announce=False) as update:
         for last in client.follow(revision, timeout_seconds):
             if last.waiting:
                 update(f"waiting for {plural(len(last.waiting), 'proxy')}: {some(last.waiting)}")

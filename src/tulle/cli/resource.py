@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.text import Text
 
 from tulle.api.contract import ApplyResponse, Change, Document, Progress, Result, Target
@@ -18,7 +17,9 @@ from tulle.cli.failure import Failure, usage
 from tulle.cli.kind import ambiguous, kinds, one_object
 from tulle.cli.options import DEFAULT_NAMESPACE, Files, Namespace, OutputFormat, Timeout, seconds
 from tulle.cli.output import Format, ObjectFormat, answer, as_json, as_yaml, note, plural
-from tulle.model.kinds import Kind
+
+if TYPE_CHECKING:
+    from tulle.model.kinds import Kind
 
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and change nothing.")]
 _NoWait = Annotated[
@@ -300,6 +301,8 @@ def diff(filename: Files = None) -> int:
 
 def _as_written(item: Mapping[str, Any]) -> list[str]:
     """Lines of an object without what the mesh adds to it."""
+    import yaml
+
     own = {key: value for key, value in item.items() if key != "status"}
     kept = ("generation", "creationTimestamp", "uid", "resourceVersion")
     metadata: Mapping[str, Any] = own.get("metadata", {})

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
-import psutil
 import typer
 
 from tulle.api.contract import Document, Target
@@ -191,6 +190,8 @@ def _proxy_state(mesh: Client, namespace: str, name: str) -> str:
 def _foreground(arguments: list[str]) -> int:
     """Run a program in this terminal's foreground and end as it ends. Ctrl-C is the program's own: the
     terminal sends it to both; other signals that end this command are passed on."""
+    import psutil
+
     process = subprocess.Popen(arguments)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:

@@ -169,7 +169,7 @@ def complaints(workloads: tuple[WorkloadStatus, ...]) -> list[Text]:
             lines.append(
                 Text.assemble(("rejected", "red"), f": {who}: {each.proxy.error}{_because(each.proxy)}")
             )
-        if each.proxy.state == "disconnected":
+        if each.proxy.state == "disconnected" and each.ready:
             lines.append(Text.assemble(("disconnected", "yellow"), f": {who}: its proxy cannot be reached"))
     return lines
 
