@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tulle.ads.cache import Cache, View
-from tulle.ads.channel import Response
+from tulle.ads.channel import Progress, Response
+from tulle.ads.mirror import Mirror
 from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, WORKLOAD, Resource
 from tulle.ads.subscription import Subscription
-from tulle.ads.wire import DeltaRequest
+from tulle.ads.wire import DeltaRequest, DeltaResponse
 
 NODE = "node"
 NAMES = st.sampled_from(["a", "b", "c", "ab"])
@@ -27,8 +29,11 @@ BODIES = st.sampled_from([b"one", b"two", b"three", b"bad"])
 class Stream:
     """Both directions of one stream, and the server's end of it."""
 
-    def __init__(self, cache: Cache) -> None:
-        self.subscription = Subscription(View(cache, NODE))
+    def __init__(
+        self, cache: Cache, heard: Callable[[], None] = lambda: None, *, resend_needs: bool = True
+    ) -> None:
+        self.subscription = Subscription(View(cache, NODE), resend_needs=resend_needs)
+        self._heard = heard
         self.to_server: deque[DeltaRequest] = deque()
         self.to_client: deque[Response] = deque()
         self.flying: dict[str, str] = {}
@@ -43,6 +48,7 @@ class Stream:
         if self.flying.get(request.type_url) == request.nonce:
             del self.flying[request.type_url]
         self.subscription.request(request)
+        self._heard()
         self.pump()
 
     def pump(self) -> None:
@@ -211,8 +217,11 @@ class EnvoyLike(RuleBasedStateMachine):
         self.bad = False
         self.connect()
 
+    def open(self) -> Stream:
+        return Stream(self.cache)
+
     def connect(self) -> None:
-        self.stream = Stream(self.cache)
+        self.stream = self.open()
         for type_url in (CLUSTER, ENDPOINT, LISTENER, ROUTE):
             versions = {name: resource.version for name, resource in self.have[type_url].items()}
             if type_url in (CLUSTER, LISTENER):
@@ -291,15 +300,21 @@ class EnvoyLike(RuleBasedStateMachine):
                 if self.cache.resource(NODE, ENDPOINT, cluster) and cluster != "c0":
                     assert cluster in self.have[ENDPOINT], f"{name} names {cluster} without endpoints"
 
+    def step(self) -> bool:
+        """Deliver one message, if there is one."""
+        if self.stream.to_client:
+            self.receive()
+            self.no_route_names_what_the_client_lacks()
+        elif self.stream.to_server:
+            self.serve()
+        else:
+            return False
+        return True
+
     @rule()
     def quiesce(self) -> None:
         for _ in range(2000):
-            if self.stream.to_client:
-                self.receive()
-                self.no_route_names_what_the_client_lacks()
-            elif self.stream.to_server:
-                self.serve()
-            else:
+            if not self.step():
                 break
         else:
             raise AssertionError("it never comes to rest")
@@ -315,7 +330,106 @@ class EnvoyLike(RuleBasedStateMachine):
         self.quiesce()
 
 
+class BehindAnAgent(EnvoyLike):
+    """The same client, of an agent that mirrors the control plane; each of the two streams may break."""
+
+    def __init__(self) -> None:
+        self.local = Cache()
+        self.stream: Stream | None = None  # type: ignore[assignment]  # the agent is there before the proxy
+        self.mirror = Mirror(NODE, self.local, NODE, part="upstream", downstream=self)
+        self.local.assign(NODE, ("upstream",), complete=False)
+        super().__init__()
+        self.connect_upstream()
+
+    # -- what the mirror asks of the agent's server ------------------------------------------------
+
+    def subscription(self, node: str) -> Subscription | None:
+        return self.stream.subscription if self.stream is not None else None
+
+    def progress(self, node: str, type_url: str, name: str, version: str | None) -> tuple[Progress, str]:
+        found = self.subscription(node)
+        return (Progress.UNASKED, "") if found is None else found.progress(type_url, name, version)
+
+    def watch(self, node: str, callback: Callable[[], None]) -> Callable[[], None]:
+        raise NotImplementedError("the tests tell the mirror themselves")
+
+    # -- the two streams ---------------------------------------------------------------------------
+
+    def open(self) -> Stream:
+        return Stream(self.local, self.heard)
+
+    def heard(self) -> None:
+        if self.upstream is not None:
+            self.upstream.to_server.extend(self.mirror.advance())
+        else:
+            self.mirror.judge()
+
+    upstream: Stream | None = None
+
+    def connect_upstream(self) -> None:
+        self.upstream = Stream(self.cache, resend_needs=False)
+        self.upstream.to_server.extend(self.mirror.start())
+
+    @rule()
+    @precondition(lambda self: self.upstream)
+    def upstream_breaks(self) -> None:
+        assert self.upstream is not None
+        self.upstream.close()
+        self.upstream = None
+
+    @rule()
+    @precondition(lambda self: not self.upstream)
+    def upstream_comes_back(self) -> None:
+        self.connect_upstream()
+
+    @rule()
+    @precondition(lambda self: self.upstream and self.upstream.to_server)
+    def serve_upstream(self) -> None:
+        assert self.upstream is not None
+        self.upstream.serve_one()
+
+    @rule()
+    @precondition(lambda self: self.upstream and self.upstream.to_client)
+    def receive_from_upstream(self) -> None:
+        assert self.upstream is not None
+        response = self.upstream.to_client.popleft()
+        received = DeltaResponse(response.type_url, response.nonce, response.resources, response.removed)
+        self.upstream.to_server.extend(self.mirror.received(received))
+
+    @rule()
+    def a_new_proxy_starts(self) -> None:
+        self.stream.close()
+        self.have = {type_url: {} for type_url in self.have}
+        self.names = {ENDPOINT: set(), ROUTE: set()}
+        self.connect()
+
+    def step(self) -> bool:
+        if self.upstream is None:
+            self.connect_upstream()
+        assert self.upstream is not None
+        if super().step():
+            return True
+        if self.upstream.to_client:
+            self.receive_from_upstream()
+        elif self.upstream.to_server:
+            self.serve_upstream()
+        else:
+            return False
+        return True
+
+    @rule()
+    def quiesce(self) -> None:
+        super().quiesce()
+        assert self.upstream is not None
+        assert self.upstream.subscription.settled
+        assert {r.key: r for r in self.mirror.content()} == {
+            r.key: r for r in self.local.content("upstream")
+        }, "all that is here was accepted"
+
+
 TestOneType = OneType.TestCase
 TestOneType.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestEnvoyLike = EnvoyLike.TestCase
 TestEnvoyLike.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestBehindAnAgent = BehindAnAgent.TestCase
+TestBehindAnAgent.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
