@@ -138,7 +138,8 @@ def _found(endpoint: _Endpoint) -> _Endpoint:
 
 
 async def _admin(socket: Path, path: str, query: str) -> Response:
-    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(socket))
+    # verify: there is no TLS on a Unix socket, and reading the trusted authorities costs 90 ms
+    transport = httpx2.AsyncHTTPTransport(uds=os.fspath(socket), verify=False)
     client = httpx2.AsyncClient(transport=transport, timeout=30.0)
     url = f"http://envoy/{path}" + (f"?{query}" if query else "")
     try:

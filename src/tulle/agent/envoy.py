@@ -137,7 +137,8 @@ class Admin:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _ask(self, method: str, path: str) -> bytes:
-        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket))
+        # verify: there is no TLS on a Unix socket, and reading the trusted authorities costs 90 ms
+        transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)
         try:
             async with httpx2.AsyncClient(transport=transport, timeout=_PATIENCE_SECONDS) as client:
                 answer = await client.request(method, f"http://envoy{path}")

@@ -59,10 +59,13 @@ class Supervisor:
         try:
             await cleanup.clean(self._layout)
             _forget(self._layout)
+            for path in (self._layout.home, self._layout.run, self._layout.logs):
+                durable.private_folder(path)
             network = await self._make_network()
             await self._keep(network, stop)
         finally:
             await cleanup.clean(self._layout)
+            _forget(self._layout)
 
     async def _make_network(self) -> Network:
         async with _exclusively(_SUBNET_LOCK):
@@ -114,11 +117,11 @@ class Supervisor:
 
 
 def _forget(paths: Layout) -> None:
-    """A new mesh starts from the files that it is given, not from what an earlier one was told."""
+    """Keys, certificates and what was applied: a new mesh starts from the files that it is given, not from
+    what an earlier one was told. The logs stay."""
     for directory in ("controlplane", "agent"):
         shutil.rmtree(paths.home / directory, ignore_errors=True)
-    for path in (paths.home, paths.run, paths.logs):
-        durable.private_folder(path)
+    (paths.home / "join-token").unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager
