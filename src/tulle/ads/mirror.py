@@ -9,7 +9,7 @@ had, here and on disk, so that a proxy that starts again gets the last good cont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,8 @@ PROXY_TYPES = (CLUSTER, LISTENER)
 """What a proxy is always given all of."""
 SHARED_SECRET = "kubernetes://"  # noqa: S105  the beginning of a resource's name
 """Secrets with such names come from upstream. All others are the agent's own: keys do not travel."""
+
+_UNDECIDED = "?"  # no hash
 
 
 class Asking(Protocol):
@@ -104,6 +106,9 @@ class Mirror:
         self._wanted_is_stale = False
         wanted = self._wanted()
         self._asked = {type_url: set(names) for type_url, names in wanted.items()}
+        for type_url, name in list(self._good):
+            if type_url not in self._wildcards and name not in wanted.get(type_url, ()):
+                del self._good[type_url, name]
         requests: list[DeltaRequest] = []
         for type_url in self._wildcards:
             requests.append(DeltaRequest(type_url, ("*",), versions=self._versions(type_url)))
@@ -175,14 +180,13 @@ class Mirror:
 
     # -- within ------------------------------------------------------------------------------------
 
-    def _versions(self, type_url: str) -> Mapping[str, str]:
-        """What is here of a type. What the proxy did not decide on is left out, so that it is sent again and
-        the proxy's word about it has a response to answer."""
-        return {
-            resource.name: resource.version
-            for resource in self._cache.content(self._part)
-            if resource.type_url == type_url and resource.key not in self._good
-        }
+    def _versions(self, type_url: str) -> dict[str, str]:
+        """What is here of a type, or was until the proxy is to agree to its removal. What the proxy did not
+        decide on has a version that nothing has, so that its content or removal comes again and the proxy's
+        word about it has a response to answer."""
+        here = self._cache.content(self._part)
+        versions = {resource.name: resource.version for resource in here if resource.type_url == type_url}
+        return versions | {name: _UNDECIDED for type_of, name in self._good if type_of == type_url}
 
     def _look_downstream(self) -> None:
         proxy = None if self._downstream is None else self._downstream.subscription(self.node)
