@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,12 +54,22 @@ def some(names: tuple[str, ...] | list[str]) -> str:
 
 
 def acknowledged(client: Client, revision: int, timeout_seconds: float) -> Progress:
+    """`settled`, with a line that says for whom it waits."""
+    with line("waiting for the proxies", announce=False) as update:
+        return settled(client, revision, timeout_seconds, update)
+
+
+def settled(
+    client: Client,
+    revision: int,
+    timeout_seconds: float,
+    update: Callable[[str], None] = lambda _: None,
+) -> Progress:
     """Follow a revision until every proxy concerned has it or refused it. Raises Failure."""
     last = Progress(revision=revision)
-    with line("waiting for the proxies", announce=False) as update:
-        for last in client.follow(revision, timeout_seconds):
-            if last.waiting:
-                update(f"waiting for {plural(len(last.waiting), 'proxy')}: {some(last.waiting)}")
+    for last in client.follow(revision, timeout_seconds):
+        if last.waiting:
+            update(f"waiting for {plural(len(last.waiting), 'proxy')}: {some(last.waiting)}")
     if not last.done:
         raise Failure(
             f"not acknowledged within {timeout_seconds:g} s by {some(last.waiting) or 'the control plane'}",
@@ -109,18 +119,27 @@ def follow_until_ready(
     deadline = clock() + timeout_seconds
     status: Status | None = None
     reasons: tuple[str, ...] = ("the control plane does not answer",)
-    with line("starting the control plane") as update:
+    with line("waiting for the workloads") as update:
         while True:
             if client.is_ready():
                 status = client.status()
                 reasons = missing(status)
                 if not reasons:
                     return Outcome(True, status)
-                done = len(status.workloads) - len({reason.partition(":")[0] for reason in reasons})
-                update(f"{max(done, 0)} of {len(status.workloads)} ready; waiting for {some(reasons)}")
+                ready = len(status.workloads) - len(reasons)
+                update(f"{ready} of {len(status.workloads)} ready; {grouped(reasons)}")
             if clock() >= deadline or not alive():
                 return Outcome(False, status, reasons)
             sleep(POLL_SECONDS)
+
+
+def grouped(reasons: Sequence[str]) -> str:
+    """`WHO: WHY` by their why: `starting: shop/a, shop/b; its proxy is pending: shop/c`."""
+    groups: dict[str, list[str]] = {}
+    for each in reasons:
+        who, _, why = each.partition(": ")
+        groups.setdefault(why, []).append(who)
+    return "; ".join(f"{why}: {some(names)}" for why, names in groups.items())
 
 
 def missing(status: Status) -> tuple[str, ...]:

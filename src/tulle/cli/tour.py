@@ -21,13 +21,14 @@ from tulle.cli.client import AgentClient, Client
 from tulle.cli.customer import Counts, Customer
 from tulle.cli.failure import Failure
 from tulle.cli.output import answer, answers, plural
-from tulle.cli.progress import acknowledged
+from tulle.cli.progress import settled
 from tulle.cli.status import overview, url
 
 _NAMESPACE = "shop"
 _CALLS = 200
 _WAIT_SECONDS = 30.0
-_VICTIM = "storefront-1"
+_VICTIM = "ratings-1"
+"""One of two; every call reaches one of them once the readers are at reviews v3."""
 _STEPS = ((100, 0), (90, 10), (50, 50), (0, 100))
 """Percent of the calls that go to reviews v1 and to v3."""
 
@@ -116,12 +117,14 @@ def _shift(mesh: Client, customer: Customer) -> None:
     for old, new in _STEPS:
         document = Document(file="demo", text=_services() + _route(old, new))
         applied = mesh.apply((document,))
-        progress = acknowledged(mesh, applied.revision, _WAIT_SECONDS)
-        if progress.rejected:
-            raise Failure(f"a proxy refused the route: {progress.rejected[0].error}")
+        started = time.monotonic()
+        refused = settled(mesh, applied.revision, _WAIT_SECONDS).rejected
+        if refused:
+            raise Failure(f"a proxy refused the route: {refused[0].error}")
+        waited = time.monotonic() - started
         counts = customer.visits(_CALLS)
         answer("")
-        answer(f"   weights v1 {old}, v3 {new}: {_said(counts)}")
+        answer(f"   v1 {old}, v3 {new}: every proxy has it after {waited:.1f} s; {_said(counts)}")
         _shares(counts)
 
 
@@ -167,7 +170,7 @@ def _kill(mesh: Client, agent: AgentClient, customer: Customer) -> None:
     verdict = "no call failed" if not counts.failed else f"{plural(counts.failed, 'call')} failed"
     answer(f"   It is back and ready. {plural(counts.total, 'call')} meanwhile: {verdict}.")
     if counts.failed:
-        answer(f"   (first: {counts.first_failure})")
+        answer(f"   (the first: {counts.first_failure})")
 
 
 def _workload(mesh: Client, name: str) -> WorkloadStatus:

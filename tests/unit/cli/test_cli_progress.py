@@ -52,9 +52,9 @@ def test_it_waits_for_workloads_and_proxies_and_says_for_what(capsys: pytest.Cap
     assert outcome.ready
     assert outcome.reasons == ()
     assert capsys.readouterr().err.splitlines() == [
-        "starting the control plane",
-        "0 of 2 ready; waiting for shop/a: its probe fails, shop/b: its proxy is pending",
-        "1 of 2 ready; waiting for shop/b: its proxy is pending",
+        "waiting for the workloads",
+        "0 of 2 ready; its probe fails: shop/a; its proxy is pending: shop/b",
+        "1 of 2 ready; its proxy is pending: shop/b",
     ]
 
 
