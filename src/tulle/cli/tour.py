@@ -191,7 +191,7 @@ def _close(mesh: Client, address: str) -> None:
     overview(status)
     answer("")
     answer(f"   The shop:       {address}")
-    answer(f"   Look closer:    tulle proxy routes {_VICTIM} -n {_NAMESPACE}")
+    answer(f"   Look closer:    tulle proxy routes storefront-1 -n {_NAMESPACE}")
     answer(
-        f"   Call yourself:  tulle exec {_VICTIM} -n {_NAMESPACE} -- curl -s http://reviews:9080/reviews/1"
+        f"   Call yourself:  tulle exec storefront-1 -n {_NAMESPACE} -- curl -s http://reviews:9080/reviews/1"
     )

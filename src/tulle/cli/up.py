@@ -13,7 +13,7 @@ from tulle.api.contract import Document
 from tulle.app import local, supervisor
 from tulle.app.local import LocalError, LocalMesh
 from tulle.app.settings import UpOptions
-from tulle.cli import offline, output, sources
+from tulle.cli import output, sources
 from tulle.cli.client import Client, Refusal
 from tulle.cli.failure import Failure
 from tulle.cli.place import layout
@@ -26,6 +26,8 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
 
     `then` is called when everything is ready. Without `stay` the mesh ends after it.
     """
+    from tulle.cli import offline  # `down` does without the middle of the mesh
+
     documents = sources.read([str(path) for path in options.paths]) if options.paths else ()
     offline.check(documents)
     paths = layout()
