@@ -77,7 +77,8 @@ class ListenerCells:
             destination_cidrs=(self._world.settings.service_cidr,),
         )
         any_goes = self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
-        out = _connect((WeightedCluster(PASSTHROUGH),) if any_goes else ())
+        # What is refused shall be told so (502), and that only HTTP can say.
+        out = _connect((WeightedCluster(PASSTHROUGH),)) if any_goes else inside.then
         return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
 
     def _first_http(self, scope: str, number: int) -> Origin | None:

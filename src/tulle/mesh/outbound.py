@@ -13,7 +13,7 @@ from tulle.mesh.cluster import ClusterCells, opaque
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
 from tulle.mesh.route import istio
-from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host
+from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host, takes_everything
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
 from tulle.mesh.view import (
     Cluster,
@@ -33,6 +33,9 @@ _FOREIGN_PORT = 80
 """Where routes of hosts that no service has are looked for, as in Istio."""
 _POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
 
+Row = tuple[str, tuple[VirtualHost, ...], tuple[Route, ...]]
+"""A host, its virtual hosts in a table, and its routes by address there."""
+
 
 class OutboundCells:
     """The derived values of the outbound side."""
@@ -46,9 +49,10 @@ class OutboundCells:
         self._virtual_hosts: Derived[HostPort, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_virtual_hosts, "virtual_hosts"
         )
-        self._shared: Derived[int, tuple[tuple[str, tuple[VirtualHost, ...]], ...]] = Derived(
-            graph, self._make_shared, "shared_hosts"
+        self._by_address: Derived[HostPort, tuple[Route, ...]] = Derived(
+            graph, self._route_by_address, "routes_by_address"
         )
+        self._shared: Derived[int, tuple[Row, ...]] = Derived(graph, self._make_shared, "shared_hosts")
         self._foreign: Derived[str, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_foreign, "foreign_hosts"
         )
@@ -91,17 +95,45 @@ class OutboundCells:
         scope, number = at
         special = self._hosts.special(scope)
         found: list[VirtualHost] = []
-        for host, shared in self._shared(number):
-            found += self._virtual_hosts((host, number, scope)) if host in special else shared
+        by_address: list[Route] = []
+        for host, shared, routes in self._shared(number):
+            if host in special:
+                found += self._virtual_hosts((host, number, scope))
+                by_address += self._by_address((host, number, scope))
+            else:
+                found += shared
+                by_address += routes
         if not found:
             return None  # no listener leads here
         if number == _FOREIGN_PORT:
             found += self._foreign(scope)
-        return RouteTable(str(number), (*_distinct(found), self._rest()), found[0].origin)
+        return RouteTable(str(number), (*_distinct(found), self._rest(by_address)), found[0].origin)
 
-    def _make_shared(self, number: int) -> tuple[tuple[str, tuple[VirtualHost, ...]], ...]:
-        """The virtual hosts of each host with a port, as most namespaces see them."""
-        return tuple((host, self._virtual_hosts((host, number, ""))) for host in self._hosts.at_port(number))
+    def _make_shared(self, number: int) -> tuple[Row, ...]:
+        """What each host with a port has in its table, as most namespaces see it."""
+        return tuple(
+            (host, self._virtual_hosts((host, number, "")), self._by_address((host, number, "")))
+            for host in self._hosts.at_port(number)
+        )
+
+    def _route_by_address(self, at: HostPort) -> tuple[Route, ...]:
+        """The routes of a service for requests that came to its virtual address under a name that nobody
+        knows (a reverse proxy that keeps the Host header): a Service is its name and its address (GEP-1324).
+        """
+        host, _, _ = at
+        service = self._world.service(host)
+        if service is None or not self._virtual_hosts(at):
+            return ()
+        found: list[Route] = []
+        for address in service.addresses:
+            for route in self._hosts.routes(at):
+                found.append(replace(route, match=replace(route.match, destination=address)))
+            if not takes_everything(found[-1].match):
+                unmatched = Route(
+                    "unmatched", RequestMatch(destination=address), Respond(404), service.origin
+                )
+                found.append(unmatched)
+        return tuple(found)
 
     def _make_virtual_hosts(self, at: HostPort) -> tuple[VirtualHost, ...]:
         host, number, vantage = at
@@ -139,13 +171,13 @@ class OutboundCells:
             return self._world.service(host) is not None
         return any(covers(host, each) for each in self._world.service_hosts())
 
-    def _rest(self) -> VirtualHost:
-        """What no virtual host takes, under Istio's names."""
+    def _rest(self, by_address: list[Route]) -> VirtualHost:
+        """What comes under no known name: by its address, and what is left under Istio's names."""
         if self._allow_any():
             route = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY)
-            return VirtualHost("allow_any", ("*",), (route,), _POLICY)
-        route = Route("block_all", RequestMatch(), Respond(502), _POLICY)
-        return VirtualHost("block_all", ("*",), (route,), _POLICY)
+        else:
+            route = Route("block_all", RequestMatch(), Respond(502), _POLICY)
+        return VirtualHost(route.name, ("*",), (*by_address, route), _POLICY)
 
 
 def _distinct(hosts: list[VirtualHost]) -> list[VirtualHost]:

@@ -85,6 +85,8 @@ class RequestMatch:
     path: ValueMatch | None = None
     headers: tuple[NamedMatch, ...] = ()
     query: tuple[NamedMatch, ...] = ()
+    destination: str = ""
+    """The address that the caller dialled; outbound route tables only."""
 
 
 MISSING_CLUSTER = "MissingBackend"
@@ -324,7 +326,7 @@ class Inbound:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS that a gateway terminates with the named secrets (`namespace/name` of a kubernetes.io/tls Secret)."""
+    """TLS that a gateway terminates with the named Secrets (`namespace/name`, type kubernetes.io/tls)."""
 
     secrets: tuple[str, ...]
 
@@ -365,18 +367,44 @@ class Gateway:
     clusters: tuple[Cluster, ...]
 
 
+# -- gRPC's own xDS clients -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A service's port as something to dial, and where its calls go."""
+
+    names: tuple[str, ...]
+    """`HOST:PORT` in every form that a caller may write after `xds:///`."""
+    table: RouteTable
+    """Of one virtual host, which takes every authority: the name that was dialled has chosen it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxyless:
+    """What the callers of one namespace see whose gRPC library speaks xDS itself, with no Envoy before them.
+    Shared by all of them."""
+
+    scope: str
+    """Name of the part, `proxyless/<namespace>`."""
+    targets: tuple[Target, ...]
+    clusters: tuple[Cluster, ...]
+
+
 # -- the whole --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """One workload behind a proxy. A sidecar's has outbound and inbound, a gateway's has a gateway."""
+    """One workload behind a proxy. A sidecar's has outbound and inbound, a gateway's has a gateway, and one that
+    is its own gRPC client has proxyless."""
 
     namespace: str
     name: str
     outbound: Outbound | None = None
     inbound: Inbound | None = None
     gateway: Gateway | None = None
+    proxyless: Proxyless | None = None
 
 
 @dataclass(frozen=True, slots=True)

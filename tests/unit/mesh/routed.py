@@ -57,6 +57,8 @@ class Request:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    destination: str = ""
+    """The address that was dialled."""
 
 
 def shop(*texts: str, settings: Settings | None = None) -> tuple[World, Resolution]:
@@ -105,6 +107,8 @@ def ask(view: Outbound | Gateway, name: str, host: str, path: str = "/", **more:
 
 
 def holds(match: RequestMatch, request: Request) -> bool:
+    if match.destination and match.destination != request.destination:
+        return False
     if match.path is not None and not _value_holds(match.path, request.path):
         return False
     headers = {

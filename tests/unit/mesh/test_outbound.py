@@ -12,7 +12,6 @@ from tulle.mesh.view import (
     Outbound,
     OutboundListener,
     Protocol,
-    Reject,
     TcpChain,
 )
 
@@ -74,7 +73,8 @@ def test_unknown_hosts_pass_through_or_are_blocked() -> None:
     assert not view.allow_any
     assert ask(view, "9080", "example.com") == "502"
     assert table(view, "9080").virtual_hosts[-1].name == "block_all"
-    assert listener(view, "0.0.0.0_9080").otherwise.then == Reject()
+    # What is refused is told so: outside destinations of an HTTP port get the same answer.
+    assert listener(view, "0.0.0.0_9080").otherwise.then == HttpChain("9080", "outbound_0.0.0.0_9080")
 
 
 def test_tcp_and_tls_ports_have_a_listener_for_the_virtual_address_that_looks_at_nothing() -> None:
@@ -261,3 +261,29 @@ def test_the_view_of_a_proxy_puts_its_parts_together() -> None:
     assert resolution.resolve(("shop", "nobody")).workloads[0] == replace(
         workload, name="nobody", outbound=None, inbound=None
     )
+
+
+def test_a_service_is_its_address_too_whatever_the_host_header() -> None:
+    world, resolution = shop(
+        """
+        apiVersion: gateway.networking.k8s.io/v1
+        kind: HTTPRoute
+        metadata: {name: ratings, namespace: shop}
+        spec:
+          parentRefs: [{group: "", kind: Service, name: ratings}]
+          rules: [{matches: [{path: {value: /here}}], backendRefs: [{name: details, port: 9080}]}]
+        """
+    )
+    reviews, ratings, orders = (
+        world.service(f"{name}.shop.svc.cluster.local").addresses[0]  # type: ignore[union-attr]
+        for name in ("reviews", "ratings", "orders")
+    )
+    view = resolution.outbound("front")
+    assert ask(view, "9080", "www.example.com", destination=reviews) == REVIEWS
+    details = "outbound|9080||details.shop.svc.cluster.local"
+    assert ask(view, "9080", "www.example.com", "/here", destination=ratings) == details
+    assert ask(view, "9080", "www.example.com", "/there", destination=ratings) == "404"
+    assert ask(view, "9080", "www.example.com", destination=orders) == "PassthroughCluster"
+    assert (
+        ask(view, "9080", "ratings.shop", "/here", destination=reviews) == details
+    )  # a known name counts first

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.mesh.name import qualify
-from tulle.mesh.view import MISSING_CLUSTER, Forward, Respond, WeightedCluster
+from tulle.mesh.view import MISSING_CLUSTER, Forward, MatchKind, RequestMatch, Respond, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.resource import Resource
 
@@ -78,6 +78,13 @@ def forward(clusters: Iterable[tuple[str | None, int]], timeout_seconds: float |
     if all(each.cluster == MISSING_CLUSTER for each in shared):
         return Respond(500)
     return Forward(shared, timeout_seconds)
+
+
+def takes_everything(match: RequestMatch) -> bool:
+    """Whether every request (to one destination) matches."""
+    path = match.path
+    anywhere = path is None or (path.kind, path.value) in ((MatchKind.PREFIX, "/"), (MatchKind.REGEX, ".*"))
+    return anywhere and not match.headers and not match.query
 
 
 # -- host names -------------------------------------------------------------------------------------

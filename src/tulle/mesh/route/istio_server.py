@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.route import istio
-from tulle.mesh.route.common import age, intersection
+from tulle.mesh.route.common import age, intersection, takes_everything
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
     GatewayChain,
     HttpChain,
-    MatchKind,
     Origin,
     Reject,
-    RequestMatch,
     Route,
     ServerTls,
     TcpChain,
@@ -159,13 +157,7 @@ def _virtual_hosts(
 
 def _merged(by_age: dict[tuple[str, str, str], tuple[Route, ...]]) -> tuple[Route, ...]:
     routes = [route for at in sorted(by_age) for route in by_age[at]]
-    return tuple(sorted(routes, key=lambda route: _takes_everything(route.match)))
-
-
-def _takes_everything(match: RequestMatch) -> bool:
-    path = match.path
-    anywhere = path is None or (path.kind, path.value) in ((MatchKind.PREFIX, "/"), (MatchKind.REGEX, ".*"))
-    return anywhere and not match.headers and not match.query
+    return tuple(sorted(routes, key=lambda route: takes_everything(route.match)))
 
 
 def _https(world: World, hosts: HostCells, written: _Written, namespace: str) -> Server | None:
