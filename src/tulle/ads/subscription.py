@@ -26,6 +26,7 @@ from tulle.ads.wire import DeltaRequest
 
 WILDCARD = "*"
 _MAKE = (CLUSTER, ENDPOINT)
+_ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
 _FREE = frozenset({SECRET, WORKLOAD, NAMES})
 """What nothing else waits for, and what waits for nothing."""
 _NAMED_ONLY = frozenset({ENDPOINT, ROUTE, SECRET})
@@ -57,6 +58,9 @@ class Subscription:
         self._content = content
         self._resend_needs = resend_needs
         self._channels: dict[str, Channel] = {}
+        self._free: list[Channel] = []  # the same channels by stage, in the order of sending
+        self._make: list[Channel] = []
+        self._use: list[Channel] = []
         self._nonce = 0
         self.revision = 0
         """Counts the changes of what is subscribed to."""
@@ -72,7 +76,7 @@ class Subscription:
         channel = self._channels.get(request.type_url)
         first = channel is None
         if channel is None:
-            channel = self._channels[request.type_url] = Channel(request.type_url)
+            channel = self._open(request.type_url)
         if channel.flight is not None and request.nonce == channel.flight.nonce:
             if request.refusal is None:
                 self._acknowledge(channel)
@@ -88,8 +92,10 @@ class Subscription:
         may be something to send."""
         concerned = False
         for channel in self._channels.values():
-            channel.dirty.update(dict.fromkeys(channel.waiting))
-            concerned = concerned or bool(channel.waiting) or channel.owed
+            if channel.waiting:
+                channel.dirty.update(dict.fromkeys(channel.waiting))
+            if channel.waiting or channel.owed:
+                concerned = True
         for type_url, name in keys:
             channel = self._channels.get(type_url)
             if channel is not None and (channel.wants(name) or name in channel.held):
@@ -165,6 +171,13 @@ class Subscription:
         return Progress.WAITING, ""
 
     # -- what the client said ----------------------------------------------------------------------
+
+    def _open(self, type_url: str) -> Channel:
+        channel = self._channels[type_url] = Channel(type_url)
+        stage = self._free if type_url in _FREE else self._make if type_url in _MAKE else self._use
+        stage.append(channel)
+        stage.sort(key=lambda one: _ORDER.index(one.type_url) if one.type_url in _ORDER else len(_ORDER))
+        return channel
 
     def _subscribe(self, channel: Channel, request: DeltaRequest, first: bool) -> None:
         subscribe = set(request.subscribe)
@@ -242,29 +255,20 @@ class Subscription:
     # -- what to send ------------------------------------------------------------------------------
 
     def _responses(self) -> Iterator[Response | None]:
-        make = [self._channels[type_url] for type_url in _MAKE if type_url in self._channels]
-        use = self._using()
-        for channel in self._channels.values():
-            if channel.type_url in _FREE:
-                yield self._send(channel, remove=True)
-        for channel in make:
+        for channel in self._free:
+            yield self._send(channel, remove=True)
+        for channel in self._make:
             yield self._send(channel)
         if self._made():
-            refused = any(channel.rejected for channel in make)
-            for channel in use:
+            refused = any(channel.rejected for channel in self._make)
+            for channel in self._use:
                 # Routes that no listener names any more go after the listeners that named them.
                 remove = channel.type_url != ROUTE or self._quiet(LISTENER)
                 yield self._send(channel, remove=remove, cautious=refused)
             if self._used():
-                for channel in make:
+                for channel in self._make:
                     if channel.type_url != ENDPOINT or self._quiet(CLUSTER):
                         yield self._send(channel, remove=True)
-
-    def _using(self) -> list[Channel]:
-        """The channels of the second stage, listeners first and routes after them."""
-        channels = [c for c in self._channels.values() if c.type_url not in _FREE and c.type_url not in _MAKE]
-        order = {LISTENER: 0, ROUTE: 1}
-        return sorted(channels, key=lambda channel: order.get(channel.type_url, 2))
 
     def _made(self) -> bool:
         """Whether the client has all clusters, each with the endpoints that it needs."""
@@ -278,7 +282,7 @@ class Subscription:
             return False  # the first requests of a stream come one by one: listeners are yet to be asked for
         return not any(
             channel.busy() or channel.leaving or channel.rejected or self._unready(channel)
-            for channel in self._using()
+            for channel in self._use
         )
 
     def _quiet(self, type_url: str) -> bool:
@@ -287,6 +291,8 @@ class Subscription:
 
     def _unready(self, channel: Channel) -> bool:
         """Whether something that the client has still lacks what it needs; what does not is crossed off."""
+        if not channel.unready:
+            return False
         for name, needs in list(channel.unready.items()):
             if all(self._is_there(_NEEDED[channel.type_url], need) for need in needs):
                 del channel.unready[name]
@@ -319,9 +325,11 @@ class Subscription:
         """
         if channel.flight is not None:
             return None
-        if remove:
+        if remove and channel.leaving:
             channel.dirty.update(channel.leaving)
             channel.leaving.clear()
+        if not (channel.dirty or channel.retries or channel.owed):
+            return None
         blank = not channel.held
         resources: list[Resource] = []
         removed: list[str] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from envoy.config.core.v3 import base_pb2
@@ -157,6 +158,11 @@ class DeltaRequest:
         return request.SerializeToString()
 
 
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    """A thousand proxies ask for the same names: they share the text."""
+    return tuple(map(intern, names))
+
+
 def parse_delta_request(content: bytes) -> DeltaRequest:
     """Raises MalformedError."""
     try:
@@ -165,9 +171,9 @@ def parse_delta_request(content: bytes) -> DeltaRequest:
         raise MalformedError("not a DeltaDiscoveryRequest") from error
     return DeltaRequest(
         request.type_url,
-        tuple(request.resource_names_subscribe),
-        tuple(request.resource_names_unsubscribe),
-        dict(request.initial_resource_versions),
+        _names(request.resource_names_subscribe),
+        _names(request.resource_names_unsubscribe),
+        {intern(name): intern(version) for name, version in request.initial_resource_versions.items()},
         request.response_nonce,
         request.error_detail.message if request.HasField("error_detail") else None,
         request.node.id,
@@ -194,7 +200,7 @@ def parse_state_of_the_world_request(content: bytes) -> StateOfTheWorldRequest:
         raise MalformedError("not a DiscoveryRequest") from error
     return StateOfTheWorldRequest(
         request.type_url,
-        tuple(request.resource_names),
+        _names(request.resource_names),
         request.response_nonce,
         request.error_detail.message if request.HasField("error_detail") else None,
         request.node.id,
