@@ -114,6 +114,23 @@ async def test_who_may_not_speak_for_a_node_is_refused_and_told_of_once(tmp_path
     assert [entry["reason"] for entry in logs] == ["no node stranger is placed on this host"]
 
 
+async def test_a_socket_may_be_the_identity_whatever_its_client_says(tmp_path: Path) -> None:
+    cache = cache_of(A)
+    other = Resource(CLUSTER, "other", b"1")
+    cache.put("secret", [other])
+    cache.assign("other", ("secret",))
+    server = Server(cache, authorize=lambda _context, node: node)
+    grpc_server = grpc.aio.server()
+    grpc_server.add_generic_rpc_handlers((server.handlers("node"),))
+    grpc_server.add_insecure_port(f"unix:{tmp_path / 's'}")
+    await grpc_server.start()
+    async with connected(tmp_path / "s", "other") as client:
+        await client.say(DeltaRequest(CLUSTER))
+        assert (await client.hear()).resources == (A,)
+        assert server.connected() == {"node"}
+    await grpc_server.stop(None)
+
+
 async def test_an_authorizer_may_have_to_wait(tmp_path: Path) -> None:
     async def authorize(_context: Any, node: str) -> str:
         await asyncio.sleep(0)

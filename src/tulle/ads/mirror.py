@@ -129,6 +129,7 @@ class Mirror:
 
     def received(self, response: DeltaResponse) -> list[DeltaRequest]:
         """Upstream has something new. Raises MalformedError for a response that contradicts itself."""
+        self._look_downstream()
         type_url = response.type_url
         if any(resource.type_url != type_url for resource in response.resources):
             raise wire.MalformedError(f"a response for {type_url} has resources of another type")
