@@ -3,7 +3,7 @@
 The input begins with comments that say what is looked at:
 
     # proxy: shop/front          the workload whose proxy it is
-    # part: outbound               optional: outbound, inbound or gateway alone
+    # part: outbound               optional: outbound, inbound, gateway or proxyless alone
 
 Every workload is taken to be running and ready. Beside the input stand `.view.yaml` (what resolve answers;
 values that are a field's default are left out), `.xds.yaml` (what Envoy is given) and, if there is anything
@@ -24,7 +24,7 @@ import yaml
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
 from tulle.mesh.resolve import Part, Resolution
-from tulle.mesh.view import EndpointSet, Gateway, Inbound, Outbound
+from tulle.mesh.view import EndpointSet, Gateway, Inbound, Outbound, Proxyless
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
 from tulle.model.parse import parse
@@ -35,6 +35,7 @@ from tulle.xds.translate import (
     translate_gateway,
     translate_inbound,
     translate_outbound,
+    translate_proxyless,
 )
 
 FOLDER = Path(__file__).parent
@@ -85,6 +86,8 @@ def translate_part(world: World, resolution: Resolution, part: Part) -> Iterator
             yield from translate_inbound(inbound)
         case Gateway() as gateway:
             yield from translate_gateway(gateway)
+        case Proxyless() as client:
+            yield from translate_proxyless(client)
         case None:
             return
     for endpoints in _endpoints(world, resolution, part):

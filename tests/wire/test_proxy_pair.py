@@ -42,6 +42,8 @@ from tulle.mesh.view import (
     OutboundListener,
     Protocol,
     RequestMatch,
+    Respond,
+    Route,
     RouteTable,
     TcpChain,
     WeightedCluster,
@@ -351,6 +353,30 @@ async def test_an_idle_connection_to_an_http_port_is_neither_closed_nor_misjudge
             late_writer.write(request)
             assert f"By={ME};URI={ME}".encode() in await late_reader.read()
             late_writer.close()
+
+
+async def test_a_service_is_its_address_too_under_a_name_that_nobody_knows(
+    tmp_path: Path, svid: Svid
+) -> None:
+    async with http_application("app") as port:
+        one = service(Protocol.HTTP, port)
+        side = outbound((one,))
+        routes = (
+            views.route("elsewhere", RequestMatch(destination="127.0.0.9"), ("nowhere", 1)),
+            views.route("by-address", RequestMatch(destination="127.0.0.1"), (one.name, 1)),
+            Route("block_all", RequestMatch(), Respond(502), views.HERE),
+        )
+        table = RouteTable(str(one.declared), (views.host("block_all", *routes, domains=("*",)),), views.HERE)
+        other = replace(side.listeners[0], name="other", address="127.0.0.2", port=free_port())
+        side = replace(side, route_tables=(table,), listeners=(*side.listeners, other))
+        resources = translate_outbound(side) + translate_inbound(inbound((one,)))
+        resources += translate_endpoints(endpoints(one))
+        tree = listening_on_declared_ports(unprivileged(bootstrap(resources, svid)), (one,))
+        async with running(tree, tmp_path), httpx2.AsyncClient() as client:
+            known = await client.get(f"http://127.0.0.1:{one.caller}/", headers={"host": "kept.example"})
+            assert known.json()["headers"]["host"] == "kept.example"
+            unknown = await client.get(f"http://127.0.0.2:{other.port}/", headers={"host": "kept.example"})
+            assert unknown.status_code == 502
 
 
 async def test_a_websocket_passes_both_proxies(tmp_path: Path, svid: Svid) -> None:

@@ -27,10 +27,15 @@ Cluster = _message(_CONFIG + "cluster.v3.cluster_pb2", "Cluster")
 ClusterLoadAssignment = _message(_CONFIG + "endpoint.v3.endpoint_pb2", "ClusterLoadAssignment")
 Listener = _message(_CONFIG + "listener.v3.listener_pb2", "Listener")
 RouteConfiguration = _message(_CONFIG + "route.v3.route_pb2", "RouteConfiguration")
+RouteList = _message(_CONFIG + "route.v3.route_components_pb2", "RouteList")
 
 HttpConnectionManager = _message(_HTTP_MANAGER, "HttpConnectionManager")
 TcpProxy = _message(_EXTENSION + "filters.network.tcp_proxy.v3.tcp_proxy_pb2", "TcpProxy")
 Router = _message(_EXTENSION + "filters.http.router.v3.router_pb2", "Router")
+SetFilterState = _message(_EXTENSION + "filters.network.set_filter_state.v3.set_filter_state_pb2", "Config")
+FilterStateInput = _message(
+    _EXTENSION + "matching.common_inputs.network.v3.network_inputs_pb2", "FilterStateInput"
+)
 OriginalDst = _message(_EXTENSION + "filters.listener.original_dst.v3.original_dst_pb2", "OriginalDst")
 TlsInspector = _message(_EXTENSION + "filters.listener.tls_inspector.v3.tls_inspector_pb2", "TlsInspector")
 HttpInspector = _message(

@@ -20,7 +20,7 @@ from tulle.xds import message
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cluster
 from tulle.xds.filter.connection_manager import outbound_manager
-from tulle.xds.filter.order import listener_filters
+from tulle.xds.filter.order import listener_filters, outbound_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
 from tulle.xds.listener import refuse_link_local, refuse_own_port, rejecting, route_needs
 from tulle.xds.message import Tree
@@ -29,15 +29,16 @@ from tulle.xds.route import translate_route_table
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  Envoy's wildcard; only redirected connections arrive there
 
 
-def _filter(chain: OutboundChain, balanced: frozenset[str]) -> Tree:
+def _filters(chain: OutboundChain, balanced: frozenset[str]) -> list[Tree]:
     then = chain.then
     if isinstance(then, HttpChain):
-        return outbound_manager(then.stat_prefix, then.route_table)
+        return outbound_filters(outbound_manager(then.stat_prefix, then.route_table))
     if isinstance(then, Reject):
-        return rejecting(then)
+        return [rejecting(then)]
     # Where there is one destination only, a second attempt would only double the wait for its refusal.
     several = any(one.cluster in balanced for one in then.clusters)
-    return tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS if several else 1)
+    attempts = CONNECT_ATTEMPTS if several else 1
+    return [tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=attempts)]
 
 
 def _match(chain: OutboundChain) -> Tree:
@@ -57,7 +58,7 @@ def _listener(listener: OutboundListener, balanced: frozenset[str]) -> Translate
         {
             "name": chain.name,
             "filter_chain_match": _match(chain),
-            "filters": [_filter(chain, balanced)],
+            "filters": _filters(chain, balanced),
         }
         for chain in listener.chains
     ]
@@ -73,7 +74,7 @@ def _listener(listener: OutboundListener, balanced: frozenset[str]) -> Translate
         "filter_chains": chains,
         "default_filter_chain": {
             "name": listener.otherwise.name,
-            "filters": [_filter(listener.otherwise, balanced)],
+            "filters": _filters(listener.otherwise, balanced),
         },
         "listener_filters": listener_filters(tls=inspect_tls, http=inspect_http),
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from google.protobuf import json_format
@@ -22,12 +22,25 @@ _CLASSES = {
     ENDPOINT: ("endpoints", message.ClusterLoadAssignment),
 }
 
+_MAPS = frozenset({"map", "filter_metadata", "typed_extension_protocol_options"})
+"""Fields that are maps, whose entries have no order of their own."""
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_in_order(one) for one in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = {key: _in_order(one) for key, one in cast("dict[str, Any]", value).items()}
+    return {key: dict(sorted(one.items())) if key in _MAPS else one for key, one in fields.items()}
+
 
 def to_tree(one: Translated) -> dict[str, Any]:
     """One resource as plain data."""
     _, message_class = _CLASSES[one.type_url]
     decoded = message_class.FromString(one.body)
-    return json.loads(json_format.MessageToJson(decoded, preserving_proto_field_name=True))
+    tree = json.loads(json_format.MessageToJson(decoded, preserving_proto_field_name=True))
+    return _in_order(tree)
 
 
 def to_trees(resources: Iterable[Translated]) -> dict[str, list[dict[str, Any]]]:

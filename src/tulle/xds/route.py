@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from tulle.mesh.view import (
@@ -18,6 +19,7 @@ from tulle.mesh.view import (
 from tulle.xds import message
 from tulle.xds.bundle import Translated, translated
 from tulle.xds.cluster import PASSTHROUGH
+from tulle.xds.filter.destination import destination_input
 from tulle.xds.message import Tree
 
 UNREACHED = "x-tulle-unreached"
@@ -37,6 +39,9 @@ _RETRY: Tree = {
     ],
     "host_selection_retry_max_attempts": 5,
 }
+
+# A route's own policy replaces its host's as a whole.
+_NO_RETRY: Tree = {"num_retries": message.number(0)}
 
 # Towards the own application: only what surely never reached it (Istio's inbound default).
 _RETRY_APPLICATION: Tree = {"retry_on": "reset-before-request", "num_retries": message.number(_RETRIES)}
@@ -134,6 +139,11 @@ def _forward(action: Forward) -> Tree:
     return forward | {"weighted_clusters": {"clusters": weighted}}
 
 
+def _is_passthrough(action: Forward) -> bool:
+    """Whether there is but the one place that the caller named: trying again would only be slower."""
+    return all(one.cluster == PASSTHROUGH for one in action.clusters)
+
+
 def _respond(action: Respond) -> Tree:
     answer: Tree = {"status": action.status}
     if action.body:
@@ -141,33 +151,50 @@ def _respond(action: Respond) -> Tree:
     return answer
 
 
-def _route(route: Route) -> Tree:
+def _route(route: Route, host_retries: bool) -> Tree:
     built: Tree = {"name": route.name, "match": _match(route.match)}
     if isinstance(route.action, Forward):
         built["route"] = _forward(route.action)
+        if host_retries and _is_passthrough(route.action):
+            built["route"]["retry_policy"] = _NO_RETRY
     else:
         built["direct_response"] = _respond(route.action)
     return built
 
 
-def _may_retry(host: VirtualHost) -> bool:
-    """Whether anything behind the host has more than the one place that the caller named."""
-    return any(
-        one.cluster != PASSTHROUGH
-        for route in host.routes
-        if isinstance(route.action, Forward)
-        for one in route.action.clusters
-    )
+def _action(routes: list[Tree]) -> Tree:
+    """The routes as what a matcher leads to; within, the first that holds is taken as ever."""
+    return {"action": message.extension("routes", message.RouteList(routes=routes))}
 
 
-def _virtual_host(host: VirtualHost) -> Tree:
-    built: Tree = {
-        "name": host.name,
-        "domains": list(host.domains),
-        "routes": [_route(route) for route in host.routes],
+def _by_destination(routes: Iterable[tuple[str, Tree]]) -> Tree:
+    """Look the dialled address up, then go through its routes; the others are for what is not found.
+
+    One look-up however many services there are: traffic to foreign hosts comes this way too.
+    """
+    found: dict[str, list[Tree]] = {"": []}
+    for address, route in routes:
+        found.setdefault(address, []).append(route)
+    rest = found.pop("")
+    by_address = {address: _action(there) for address, there in found.items()}
+    return {
+        "matcher_tree": {"input": destination_input(), "exact_match_map": {"map": by_address}},
+        "on_no_match": _action(rest),
     }
-    if _may_retry(host):
+
+
+def virtual_host(host: VirtualHost) -> Tree:
+    """The host names, and what is asked for under them."""
+    built: Tree = {"name": host.name, "domains": list(host.domains)}
+    forwards = [route.action for route in host.routes if isinstance(route.action, Forward)]
+    retries = any(not _is_passthrough(action) for action in forwards)
+    if retries:
         built["retry_policy"] = _RETRY
+    routes = [(route.match.destination, _route(route, retries)) for route in host.routes]
+    if any(destination for destination, _ in routes):
+        built["matcher"] = _by_destination(routes)
+    else:
+        built["routes"] = [route for _, route in routes]
     return built
 
 
@@ -176,7 +203,7 @@ def translate_route_table(table: RouteTable) -> Translated:
     """One RDS resource. Hosts match with whatever port the client wrote (`Host: reviews:9080`)."""
     built = message.RouteConfiguration(
         name=table.name,
-        virtual_hosts=[_virtual_host(host) for host in table.virtual_hosts],
+        virtual_hosts=[virtual_host(host) for host in table.virtual_hosts],
         ignore_port_in_host_matching=True,
     )
     return translated(built, table.name, table.origin)

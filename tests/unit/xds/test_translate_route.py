@@ -114,3 +114,21 @@ def test_only_a_choice_of_places_is_tried_again() -> None:
     assert virtual_host(route("r", RequestMatch(), (REVIEWS, 1)))["retry_policy"]["num_retries"] == 2
     assert "retry_policy" not in virtual_host(route("r", RequestMatch(), ("PassthroughCluster", 1)))
     assert "retry_policy" not in virtual_host(Route("r", RequestMatch(), Respond(502), HERE))
+
+
+def test_an_address_is_looked_up_and_what_is_not_found_has_the_other_routes() -> None:
+    found = virtual_host(
+        route("a", RequestMatch(destination="10.0.0.2"), ("two", 1)),
+        route("b", RequestMatch(destination="10.0.0.1"), ("one", 1)),
+        route("rest", RequestMatch(), ("PassthroughCluster", 1)),
+    )
+    assert "routes" not in found
+    tree = found["matcher"]["matcher_tree"]["exact_match_map"]["map"]
+    by_address = {
+        address: [one["name"] for one in there["action"]["typed_config"]["routes"]]
+        for address, there in tree.items()
+    }
+    assert by_address == {"10.0.0.1": ["b"], "10.0.0.2": ["a"]}
+    (rest,) = found["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
+    assert rest["name"] == "rest"
+    assert rest["route"]["retry_policy"] == {"num_retries": 0}

@@ -2,6 +2,9 @@
 
 Before the HTTP filters, on the raw request: `sanitise` (see there).
 
+Network filters of an outbound HTTP chain: `destination` before the connection manager, whose routes read what
+it sets.
+
 HTTP filters, from the caller's side to the other:
 
 1. `router`, which ends the chain. What is not asked for is not there, and nothing else is asked for yet.
@@ -19,8 +22,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tulle.xds.filter import inspector
+from tulle.xds.filter.destination import destination
 from tulle.xds.filter.router import router
 from tulle.xds.message import Tree
+
+
+def outbound_filters(manager: Tree) -> list[Tree]:
+    """The network filters of an outbound HTTP chain."""
+    return [destination(), manager]
 
 
 def http_filters() -> list[Tree]:
