@@ -23,9 +23,6 @@ _WorkloadSubnet = Annotated[str, typer.Option("--workload-subnet", help="Address
 _ServiceSubnet = Annotated[str, typer.Option("--service-subnet", help="Virtual addresses of services.")]
 _Host = Annotated[str, typer.Option("--host", help="The name of the host that runs the workloads.")]
 _TrustDomain = Annotated[str, typer.Option("--trust-domain", help="The first part of every identity.")]
-_RunDirectory = Annotated[
-    Path | None, typer.Option("--run-directory", help="Where sockets are (default: by $TULLE_HOME).")
-]
 
 
 def _subnet(text: str) -> str:
@@ -60,7 +57,6 @@ def controlplane(
             "--relay", metavar="DIR", help="Keep loopback ports for gateways by this relay's files."
         ),
     ] = None,
-    run_directory: _RunDirectory = None,
 ) -> int:
     """The control plane: configuration in, Envoy configuration and identities out.
 
@@ -83,7 +79,6 @@ def controlplane(
         join_token_file=join_token_file,
         images=images,
         relay_directory=relay,
-        run_directory=run_directory,
     )
     from tulle.app import controlplane as root
 
@@ -104,8 +99,12 @@ def agent(
     host: _Host = "local",
     workload_subnet: _WorkloadSubnet = "10.212.0.0/16",
     service_subnet: _ServiceSubnet = "10.213.0.0/16",
-    trust_domain: _TrustDomain = "cluster.local",
-    run_directory: _RunDirectory = None,
+    nameserver: Annotated[
+        str,
+        typer.Option(
+            "--nameserver", metavar="UDP,TCP", help="Descriptors of bound sockets to answer DNS on."
+        ),
+    ] = "",
 ) -> int:
     """The agent of a host: runs its workloads and proxies, holds their keys, answers their DNS.
 
@@ -123,9 +122,17 @@ def agent(
         join_token_file=join_token_file,
         workload_subnet=_subnet(workload_subnet),
         service_subnet=_subnet(service_subnet),
-        trust_domain=trust_domain,
-        run_directory=run_directory,
+        nameserver=_descriptors(nameserver),
     )
     from tulle.app import agent as root
 
     return root.main(options)
+
+
+def _descriptors(text: str) -> tuple[int, int] | None:
+    udp, comma, tcp = text.partition(",")
+    if not text:
+        return None
+    if not (comma and udp.isdigit() and tcp.isdigit()):
+        raise usage(f"--nameserver {text} is not two descriptors", "write it like 5,6")
+    return int(udp), int(tcp)

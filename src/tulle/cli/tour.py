@@ -25,8 +25,8 @@ from tulle.cli.progress import settled
 from tulle.cli.status import overview, url
 
 _NAMESPACE = "shop"
-_CALLS = 200
-_WAIT_SECONDS = 30.0
+CALLS = 200
+WAIT_SECONDS = 30.0
 _VICTIM = "ratings-1"
 """One of two; every call reaches one of them once the readers are at reviews v3."""
 _STEPS = ((100, 0), (90, 10), (50, 50), (0, 100))
@@ -60,11 +60,11 @@ def _chapter(title: str) -> None:
 
 
 def _wait(what: str, condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _WAIT_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(
-                f"{what} within {_WAIT_SECONDS:g} s", remedy="look at `tulle status` and `tulle logs`"
+                f"{what} within {WAIT_SECONDS:g} s", remedy="look at `tulle status` and `tulle logs`"
             )
         time.sleep(0.1)
 
@@ -87,7 +87,7 @@ def _first_calls(customer: Customer, address: str) -> None:
     _chapter("1. Calls through the gateway")
     answer(f"   The shop is at {address}")
     _wait("the shop does not answer", lambda: customer.visit().ok)
-    counts = customer.visits(_CALLS)
+    counts = customer.visits(CALLS)
     answer(f"   {_said(counts)}")
     _shares(counts)
     answer("   Each went through the gateway, the storefront's proxy and those of the services behind it,")
@@ -118,13 +118,13 @@ def _shift(mesh: Client, customer: Customer) -> None:
         document = Document(file="demo", text=_services() + _route(old, new))
         applied = mesh.apply((document,))
         started = time.monotonic()
-        refused = settled(mesh, applied.revision, _WAIT_SECONDS).rejected
+        refused = settled(mesh, applied.revision, WAIT_SECONDS).rejected
         if refused:
             raise Failure(f"a proxy refused the route: {refused[0].error}")
         waited = time.monotonic() - started
-        counts = customer.visits(_CALLS)
+        counts = customer.visits(CALLS)
         answer("")
-        answer(f"   v1 {old}, v3 {new}: every proxy has it after {waited:.1f} s; {_said(counts)}")
+        answer(f"   v1 {old}, v3 {new}: every proxy has it after {1000 * waited:.0f} ms; {_said(counts)}")
         _shares(counts)
 
 

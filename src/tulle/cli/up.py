@@ -89,6 +89,7 @@ def _end(mesh: LocalMesh) -> None:
     if mesh.alive():
         with line("ending the mesh"):
             mesh.end()
+        output.note("the mesh is down")
 
 
 def _apply(client: Client, documents: tuple[Document, ...]) -> None:
