@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tulle.app.settings import AgentOptions, ControlPlaneOptions
+from tulle.app.settings import DEFAULT_TRUST_DOMAIN, AgentOptions, ControlPlaneOptions
 from tulle.cli.command import add
 from tulle.cli.failure import usage
 from tulle.cli.place import home
@@ -44,7 +44,7 @@ def controlplane(
     workload_subnet: _WorkloadSubnet = "10.212.0.0/16",
     service_subnet: _ServiceSubnet = "10.213.0.0/16",
     host: _Host = "local",
-    trust_domain: _TrustDomain = "cluster.local",
+    trust_domain: _TrustDomain = DEFAULT_TRUST_DOMAIN,
     join_token_file: Annotated[
         Path | None, typer.Option("--join-token-file", help="Write a join token for --host here (mode 0600).")
     ] = None,

@@ -198,6 +198,25 @@ def route_rows(tables: list[Json]) -> Iterator[Row]:
         for host in routes.get("virtual_hosts", ()):
             for route in host.get("routes", ()):
                 yield _name(routes), _name(host), route_match(route.get("match", {})), route_action(route)
+            for value, route in _in_matcher(host.get("matcher", {})):
+                match = f"to {value} {route_match(route.get('match', {}))}" if value else "otherwise"
+                yield _name(routes), _name(host), match, route_action(route)
+
+
+def _in_matcher(tree: Any, value: str = "", in_map: bool = False) -> Iterator[tuple[str, Json]]:
+    """The routes in a generic matcher (xds/type/matcher/v3), each with the value that leads to it."""
+    if isinstance(tree, Mapping):
+        kind = str(tree.get("@type", "")).rpartition(".")[2]
+        if kind == "Route":
+            yield value, tree
+        elif kind == "RouteList":
+            yield from ((value, route) for route in tree.get("routes", ()))
+        else:
+            for key, below in tree.items():
+                yield from _in_matcher(below, str(key) if in_map else value, key == "map")
+    elif isinstance(tree, list):
+        for below in tree:
+            yield from _in_matcher(below, value)
 
 
 def route_match(match: Json) -> str:

@@ -22,6 +22,7 @@ from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
 from tulle.model.distinct import distinct
 from tulle.model.findings import Finding, has_errors
+from tulle.model.meshconfig import MeshConfigSpec
 from tulle.model.parse import parse
 from tulle.model.resource import Resource
 from tulle.source import images
@@ -34,6 +35,12 @@ class Parsed:
 
     resources: tuple[Resource[Any], ...]
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def trust_domain(self) -> str:
+        """That of the last MeshConfig, or ""."""
+        specs = [each.spec for each in self.resources if isinstance(each.spec, MeshConfigSpec)]
+        return specs[-1].trust_domain if specs else ""
 
 
 def read(documents: Sequence[Document]) -> Parsed:

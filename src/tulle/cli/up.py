@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import watchfiles
 
@@ -29,7 +30,8 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
     from tulle.cli import offline  # `down` does without the middle of the mesh
 
     documents = sources.read([str(path) for path in options.paths]) if options.paths else ()
-    offline.check(documents)
+    trust_domain = offline.check(documents).trust_domain or options.trust_domain
+    options = replace(options, trust_domain=trust_domain)
     paths = layout()
     client = Client(paths.api_socket)
     with _explained():

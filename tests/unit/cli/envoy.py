@@ -18,6 +18,13 @@ _MANAGER = (
 _PROXY = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
 
 
+_ROUTE = "type.googleapis.com/envoy.config.route.v3."
+
+
+def _to(cluster: str) -> dict[str, Any]:
+    return {"match": {"prefix": "/"}, "route": {"cluster": cluster}}
+
+
 def _certificate() -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -119,7 +126,35 @@ CONFIG_DUMP: dict[str, Any] = {
                                     },
                                     {"match": {"prefix": "/"}, "direct_response": {"status": 500}},
                                 ],
-                            }
+                            },
+                            {
+                                "name": "allow_any",
+                                "matcher": {
+                                    "matcher_tree": {
+                                        "input": {"name": "destination"},
+                                        "exact_match_map": {
+                                            "map": {
+                                                "10.213.0.7": {
+                                                    "action": {
+                                                        "typed_config": {
+                                                            "@type": _ROUTE + "RouteList",
+                                                            "routes": [_to("outbound|9080||reviews")],
+                                                        }
+                                                    }
+                                                }
+                                            }
+                                        },
+                                    },
+                                    "on_no_match": {
+                                        "action": {
+                                            "typed_config": {
+                                                "@type": _ROUTE + "Route",
+                                                **_to("PassthroughCluster"),
+                                            }
+                                        }
+                                    },
+                                },
+                            },
                         ],
                     }
                 }

@@ -156,6 +156,11 @@ def test_proxy_tables(tulle: Tulle, mesh: FakeMesh, agent: None) -> None:
     routes = tulle("proxy", "routes", "reviews-v1.shop").out
     assert "/api[/*] header end-user=jason" in routes
     assert "outbound|9080|v1|reviews 90%, outbound|9080|v3|reviews 10%" in routes
+    rest = [line.split(maxsplit=2)[2] for line in routes.splitlines() if "allow_any" in line]
+    assert [line.split() for line in rest] == [
+        ["to", "10.213.0.7", "/*", "outbound|9080||reviews"],
+        ["otherwise", "PassthroughCluster"],
+    ]
     assert "least request" in tulle("proxy", "clusters", "reviews-v1.shop").out
     endpoints = tulle("proxy", "endpoints", "reviews-v1.shop").out
     assert "10.212.0.7:9080" in endpoints
