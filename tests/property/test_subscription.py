@@ -428,8 +428,8 @@ class BehindAnAgent(EnvoyLike):
 
 
 TestOneType = OneType.TestCase
-TestOneType.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestOneType.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 TestEnvoyLike = EnvoyLike.TestCase
-TestEnvoyLike.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEnvoyLike.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 TestBehindAnAgent = BehindAnAgent.TestCase
-TestBehindAnAgent.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestBehindAnAgent.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)

@@ -199,6 +199,26 @@ def test_a_route_waits_for_its_cluster_and_the_old_cluster_for_the_route() -> No
     assert shape(scene.accept(*leave)) == [("ClusterLoadAssignment", [], ["a"])]
 
 
+def test_old_routes_go_after_the_listener_that_named_them() -> None:
+    scene = running()
+    swap = scene.put(Resource(LISTENER, "l", b"2", ((ROUTE, "s"),)), route("s"), remove=(route("r"),))
+    assert shape(swap) == [("Listener", ["l"], [])]
+    new = scene.ask(ROUTE, "s")
+    assert shape(new) == [("RouteConfiguration", ["s"], [])]
+    assert scene.accept(*new) == []
+    assert shape(scene.accept(*swap)) == [("RouteConfiguration", [], ["r"])]
+
+
+def test_a_cluster_stays_until_the_new_listener_has_its_routes() -> None:
+    scene = running()
+    swap = scene.put(
+        Resource(LISTENER, "l", b"2", ((ROUTE, "s"),)), route("s"), remove=(cluster("a"), endpoint("a"))
+    )
+    assert scene.accept(*swap) == [], "the old listener serves until the client has the routes of the new one"
+    new = scene.ask(ROUTE, "s")
+    assert shape(scene.accept(*new)) == [("Cluster", [], ["a"])]
+
+
 def test_a_cluster_whose_endpoints_do_not_exist_is_not_waited_for() -> None:
     scene = running()
     make = scene.put(cluster("b"), route("r", b"2"))
