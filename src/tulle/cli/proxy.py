@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from tulle.cli import client, dump
+from tulle.cli.certificate import certificate
 from tulle.cli.failure import Failure
 from tulle.cli.options import Namespace, OutputFormat
 from tulle.cli.output import Format, age, as_json, raw, table
@@ -98,10 +99,10 @@ def secrets(workload: WorkloadName, namespace: Namespace = None, output: OutputF
     found = dump.secrets(_dump(workload, namespace))
     rows: list[Sequence[str]] = []
     for each in found:
-        certificate = dump.certificate(each)
-        expires = f"in {age(certificate.expires)}" if certificate.expires else ""
+        shown = certificate(each)
+        expires = f"in {age(shown.expires)}" if shown.expires else ""
         updated = f"{age(each.get('last_updated'))} ago" if each.get("last_updated") else ""
-        rows.append((str(each.get("name", "")), str(each["state"]), certificate.holds, expires, updated))
+        rows.append((str(each.get("name", "")), str(each["state"]), shown.holds, expires, updated))
     _print(output, found, dump.SECRET_COLUMNS, rows, "it has no secrets yet")
 
 
