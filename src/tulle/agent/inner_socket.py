@@ -10,12 +10,18 @@ import asyncio
 import ctypes
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 
+T = TypeVar("T")
+
 _CLONE_NEWNET = 0x40000000
+_DNS_PORT = 53
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,9 +37,15 @@ class InnerSockets:
 
         `namespace` None: in the agent's own. Raises OSError: no such namespace, or no right to it.
         """
-        loop = asyncio.get_running_loop()
+        return await self._run(_marked if namespace is None else partial(_inside, namespace, _to_application))
+
+    async def nameserver(self, namespace: Path, address: str) -> tuple[socket.socket, socket.socket]:
+        """UDP and TCP sockets bound to port 53 of an address inside a namespace. Raises OSError."""
+        return await self._run(partial(_inside, namespace, partial(open_nameserver, address)))
+
+    async def _run(self, make: Callable[[], T]) -> T:
         try:
-            return await loop.run_in_executor(self._thread, _make, namespace)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, make)
         except _LostError:
             # That thread could not come back: it must not be used for anything any more.
             self._thread.shutdown(wait=False)
@@ -53,9 +65,7 @@ def _thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="inner socket")
 
 
-def _make(namespace: Path | None) -> socket.socket:
-    if namespace is None:
-        return _marked()
+def _inside(namespace: Path, make: Callable[[], T]) -> T:
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         inside = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -64,11 +74,7 @@ def _make(namespace: Path | None) -> socket.socket:
         finally:
             os.close(inside)
         try:
-            made = _marked()
-            # As the proxy dials its application; from the own address it would be the proxy's call to itself,
-            # which the packet rules send through the inbound side.
-            made.bind((APPLICATION_SOURCE, 0))
-            return made
+            return make()
         finally:
             try:
                 _enter(home)
@@ -76,6 +82,21 @@ def _make(namespace: Path | None) -> socket.socket:
                 raise _LostError(error.errno, f"cannot leave {namespace}: {error.strerror}") from error
     finally:
         os.close(home)
+
+
+def _to_application() -> socket.socket:
+    made = _marked()
+    # As the proxy dials its application; from the own address it would be the proxy's call to itself,
+    # which the packet rules send through the inbound side.
+    made.bind((APPLICATION_SOURCE, 0))
+    return made
+
+
+def open_nameserver(address: str) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP sockets bound to port 53 of an address of the namespace we are in. Raises OSError."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((address, _DNS_PORT))
+    return udp, socket.create_server((address, _DNS_PORT))
 
 
 def _marked() -> socket.socket:

@@ -35,7 +35,7 @@ from tulle.agent.dns import Nameserver
 from tulle.agent.external import HOLDER
 from tulle.agent.footprint import noted
 from tulle.agent.host import Host, invoking_user
-from tulle.agent.inner_socket import InnerSockets
+from tulle.agent.inner_socket import InnerSockets, open_nameserver
 from tulle.agent.join import JoinRefused
 from tulle.agent.layout import Layout, LayoutError, layout, process_name, proxy_process_name
 from tulle.agent.network import Network
@@ -59,7 +59,6 @@ _log = structlog.get_logger("tulle.agent")
 _POLL_SECONDS = 0.05
 _ADOPTION_SECONDS = 10.0
 """Less than a lease: while it lasts, the control plane goes by what it was told before."""
-_DNS_PORT = 53
 
 
 def main(options: AgentOptions) -> int:
@@ -137,7 +136,7 @@ async def _serve(options: AgentOptions, paths: Layout) -> None:
         group.create_task(upstream.run())
         group.create_task(discovery.run())
         group.create_task(secrets.run())
-        group.create_task(nameserver.serve(*_nameserver_sockets(network)))
+        group.create_task(nameserver.serve(*_nameserver_sockets(options.nameserver, network)))
         group.create_task(api.serve(LocalHost(paths, roster), paths.agent_socket))
         group.create_task(desired.run())
         group.create_task(roster.run())
@@ -266,8 +265,10 @@ def _text(path: Path) -> str | None:
         return None
 
 
-def _nameserver_sockets(network: Network) -> tuple[socket.socket, socket.socket]:
-    """UDP and TCP port 53 of the hub's address."""
-    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    udp.bind((str(network.hub), _DNS_PORT))
-    return udp, socket.create_server((str(network.hub), _DNS_PORT))
+def _nameserver_sockets(
+    descriptors: tuple[int, int] | None, network: Network
+) -> tuple[socket.socket, socket.socket]:
+    if descriptors is None:
+        return open_nameserver(str(network.hub))
+    udp, tcp = descriptors
+    return socket.socket(fileno=udp), socket.socket(fileno=tcp)

@@ -29,6 +29,8 @@ class Daemon:
     command: Sequence[str]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict[str, str])
+    descriptors: tuple[int, ...] = ()
+    """Open files that it takes over, under the same numbers."""
 
 
 async def keep_running(daemon: Daemon, stop_grace_seconds: float = 5.0) -> None:
@@ -50,6 +52,7 @@ async def keep_running(daemon: Daemon, stop_grace_seconds: float = 5.0) -> None:
                 stderr=log,
                 env={**os.environ, **daemon.env},
                 start_new_session=True,
+                pass_fds=daemon.descriptors,
             )
         try:
             status = await process.wait()

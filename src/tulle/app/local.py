@@ -45,6 +45,7 @@ class LocalMesh:
         self._layout = paths
         paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         command = [sys.executable, "-m", "tulle.app.supervisor", "--home", str(options.home)]
+        command += ["--trust-domain", options.trust_domain]
         command += ["--images", str(options.images.absolute())] if options.images else []
         command += [] if options.detach else ["--until-eof"]
         with (paths.logs / "supervisor.log").open("ab") as log:

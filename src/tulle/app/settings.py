@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT_TRUST_DOMAIN = "cluster.local"
+"""Istio's."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
@@ -19,6 +22,8 @@ class UpOptions:
     watch: bool = False
     """Apply the files again whenever they change."""
     timeout_seconds: float = 60.0
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
+    """Fixed while the mesh runs: its authority is made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +40,12 @@ class ControlPlaneOptions:
     """Virtual addresses."""
     host: str = "local"
     """The host that workloads are placed on."""
-    trust_domain: str = "cluster.local"
+    trust_domain: str = DEFAULT_TRUST_DOMAIN
     join_token_file: Path | None = None
     """Write a join token for `host` here (0600) at start; its folder must exist."""
     images: Path | None = None
     relay_directory: Path | None = None
     """Files of the relay that opens loopback ports for gateways (`app/relay.py`); None: there is none."""
-    run_directory: Path | None = None
-    """Sockets; None: derived from `home`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +62,5 @@ class AgentOptions:
     """Read on the first start, waited for where it is a file; `-` is standard input."""
     workload_subnet: str = "10.212.0.0/16"
     service_subnet: str = "10.213.0.0/16"
-    trust_domain: str = "cluster.local"
-    run_directory: Path | None = None
+    nameserver: tuple[int, int] | None = None
+    """Descriptors of bound UDP and TCP sockets to answer DNS on; None: port 53 of the hub's address."""

@@ -21,6 +21,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
@@ -30,10 +31,12 @@ import structlog
 
 from tulle.agent import cleanup, namespace, uplink
 from tulle.agent.envoy import program
+from tulle.agent.inner_socket import InnerSockets
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.agent.network import Network, NetworkError, choose_subnets
 from tulle.app import relay
 from tulle.app.daemon import Daemon, keep_running
+from tulle.app.settings import DEFAULT_TRUST_DOMAIN
 from tulle.kit import durable
 
 _log = structlog.get_logger("tulle.supervisor")
@@ -47,8 +50,9 @@ _SUBNET_LOCK = Path("/run/tulle/subnet.lock")
 class Supervisor:
     """One mesh on this machine."""
 
-    def __init__(self, paths: Layout, images: Path | None) -> None:
+    def __init__(self, paths: Layout, trust_domain: str, images: Path | None) -> None:
         self._layout = paths
+        self._trust_domain = trust_domain
         self._images = images
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -62,7 +66,9 @@ class Supervisor:
             for path in (self._layout.home, self._layout.run, self._layout.logs):
                 durable.private_folder(path)
             network = await self._make_network()
-            await self._keep(network, stop)
+            with contextlib.closing(InnerSockets()) as sockets:
+                nameserver = await sockets.nameserver(self._layout.hub, str(network.hub))
+            await self._keep(network, nameserver, stop)
         finally:
             await cleanup.clean(self._layout)
             _forget(self._layout)
@@ -74,8 +80,11 @@ class Supervisor:
             await uplink.connect(self._layout, network)
         return network
 
-    async def _keep(self, network: Network, stop: asyncio.Event) -> None:
-        work: list[Coroutine[Any, Any, object]] = [keep_running(each) for each in self._daemons(network)]
+    async def _keep(
+        self, network: Network, nameserver: tuple[socket.socket, ...], stop: asyncio.Event
+    ) -> None:
+        daemons = self._daemons(network, tuple(each.fileno() for each in nameserver))
+        work: list[Coroutine[Any, Any, object]] = [keep_running(each) for each in daemons]
         tasks = [asyncio.create_task(each) for each in (*work, stop.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -86,7 +95,9 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _daemons(self, network: Network) -> list[Daemon]:
+    def _daemons(self, network: Network, nameserver: tuple[int, ...]) -> list[Daemon]:
+        """`nameserver`: the sockets that workloads ask. They are ours, so that a question waits in them
+        while the agent is started again, and is not refused."""
         paths = self._layout
         relay_directory = paths.run / "relay"
         common = ["--host", HOST, "--join-token-file", str(paths.home / "join-token")]
@@ -94,8 +105,14 @@ class Supervisor:
         tulle = [sys.executable, "-m", "tulle.cli.main"]
         images = ["--images", str(self._images)] if self._images else []
         commands = {
-            "controlplane": [*tulle, "controlplane", *common, "--relay", str(relay_directory), *images],
-            "agent": ["nsenter", f"--net={paths.hub}", "--", *tulle, "agent", *common],
+            "controlplane": [
+                *(*tulle, "controlplane", *common, "--trust-domain", self._trust_domain),
+                *("--relay", str(relay_directory), *images),
+            ],
+            "agent": [
+                *("nsenter", f"--net={paths.hub}", "--", *tulle, "agent", *common),
+                *("--nameserver", ",".join(map(str, nameserver))),
+            ],
             "resolver": [
                 sys.executable,
                 "-m",
@@ -111,7 +128,13 @@ class Supervisor:
         }
         environment = {"TULLE_HOME": str(paths.home)}
         return [
-            Daemon(name, command, paths.logs / f"{name}.log", environment)
+            Daemon(
+                name,
+                command,
+                paths.logs / f"{name}.log",
+                environment,
+                nameserver if name == "agent" else (),
+            )
             for name, command in commands.items()
         ]
 
@@ -164,7 +187,7 @@ def running(home: Path) -> int | None:
     return None
 
 
-async def _main(home: Path, until_eof: bool, images: Path | None) -> int:
+async def _main(home: Path, until_eof: bool, trust_domain: str, images: Path | None) -> int:
     (home / FAILURE).unlink(missing_ok=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -173,7 +196,7 @@ async def _main(home: Path, until_eof: bool, images: Path | None) -> int:
     if until_eof:
         loop.add_reader(sys.stdin, lambda: os.read(0, 4096) or (loop.remove_reader(0), stop.set()))
     try:
-        await Supervisor(layout(home, os.geteuid(), os.environ), images).run(stop)
+        await Supervisor(layout(home, os.geteuid(), os.environ), trust_domain, images).run(stop)
     except (NetworkError, LayoutError, OSError) as error:
         _log.error("the mesh could not be started", error=str(error))
         (home / FAILURE).write_text(f"{error}\n")
@@ -186,12 +209,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tulle supervisor")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--until-eof", action="store_true")
+    parser.add_argument("--trust-domain", default=DEFAULT_TRUST_DOMAIN)
     parser.add_argument("--images", type=Path)
     options = parser.parse_args()
     if claim(options.home) is None:
         print("another supervisor runs this mesh", file=sys.stderr)
         return 1
-    return asyncio.run(_main(options.home, options.until_eof, options.images))
+    return asyncio.run(_main(options.home, options.until_eof, options.trust_domain, options.images))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.kit.derived import Derived, Graph, Index, Table
+from tulle.mesh.problem import Problem
 from tulle.model.agentapi import Instance
+from tulle.model.findings import Severity
 from tulle.model.meshconfig import MeshConfigSpec
 from tulle.model.resource import Key, Resource
 
@@ -21,8 +23,8 @@ NAMESPACE = ("", "Namespace")
 class Settings:
     """What is fixed while a mesh runs, from the composition root."""
 
-    trust_domain: str = "cluster.local"
-    """Unless a MeshConfig says otherwise."""
+    trust_domain: str = ""
+    """That of the authority, which a MeshConfig cannot change any more; "": as the MeshConfig says."""
     cluster_domain: str = "cluster.local"
     service_cidr: str = "240.240.0.0/16"
     workload_cidr: str = "10.244.0.0/16"
@@ -64,9 +66,25 @@ class Declaration:
         return self._mesh_config("")
 
     def trust_domain(self) -> str:
-        written = self.mesh_config()
-        return (
-            written.trust_domain if "trust_domain" in written.model_fields_set else self.settings.trust_domain
+        """The first part of every identity."""
+        return self.settings.trust_domain or self.mesh_config().trust_domain
+
+    def problems(self) -> tuple[Problem, ...]:
+        """A MeshConfig that wants another trust domain than the running authority has."""
+        fixed = self.settings.trust_domain
+        return tuple(
+            Problem(
+                written.key,
+                "spec.trustDomain",
+                "trust-domain-fixed",
+                Severity.WARNING,
+                f"the mesh runs with the trust domain {fixed}, which its authority was made for",
+                "start the mesh anew with this file among those given to `tulle up`",
+            )
+            for written in self.of_kind(*MESH_CONFIG)
+            if fixed
+            and "trust_domain" in written.spec.model_fields_set
+            and written.spec.trust_domain != fixed
         )
 
     def namespaces(self) -> tuple[str, ...]:

@@ -172,6 +172,7 @@ class World:
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with workloads, services and assignments. Routes have findings of their own."""
         found = {
+            *self.declaration.problems(),
             *self._workloads.problems(),
             *self._services.problems(),
             *self._assignments.problems(),

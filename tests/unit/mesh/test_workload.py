@@ -152,24 +152,32 @@ def test_a_full_network_is_a_finding_at_the_workload() -> None:
     assert sorted(bool(each.address) for each in world.workloads("shop")) == [False, True]
 
 
-def test_the_trust_domain_of_the_mesh_config_is_in_every_identity() -> None:
-    world = world_of(deployment("web"), Settings(trust_domain="one.example"))
-    assert [each.identity for each in world.workloads()] == ["spiffe://one.example/ns/shop/sa/default"]
-    publish(
-        world,
-        """
-        apiVersion: tulle.dev/v1
-        kind: MeshConfig
-        metadata: {name: a}
-        spec: {trustDomain: two.example}
-        ---
-        apiVersion: tulle.dev/v1
-        kind: MeshConfig
-        metadata: {name: A}
-        spec: {trustDomain: three.example}
-        """.replace("name: A", 'name: "0"'),
-    )
+TRUST_DOMAINS = """
+    apiVersion: tulle.dev/v1
+    kind: MeshConfig
+    metadata: {name: a}
+    spec: {trustDomain: two.example}
+    ---
+    apiVersion: tulle.dev/v1
+    kind: MeshConfig
+    metadata: {name: "0"}
+    spec: {trustDomain: three.example}
+"""
+
+
+def test_the_trust_domain_of_the_last_mesh_config_is_in_every_identity() -> None:
+    world = world_of(deployment("web"))
+    assert [each.identity for each in world.workloads()] == ["spiffe://cluster.local/ns/shop/sa/default"]
+    publish(world, TRUST_DOMAINS)
     assert [each.identity for each in world.workloads()] == ["spiffe://three.example/ns/shop/sa/default"]
+    assert codes(world) == []
+
+
+def test_a_mesh_config_does_not_change_the_trust_domain_of_an_authority() -> None:
+    world = world_of(deployment("web"), Settings(trust_domain="one.example"))
+    publish(world, TRUST_DOMAINS)
+    assert [each.identity for each in world.workloads()] == ["spiffe://one.example/ns/shop/sa/default"]
+    assert {code for code, _, _ in codes(world)} == {"trust-domain-fixed"}
 
 
 def test_allocations_survive_a_restart() -> None:
