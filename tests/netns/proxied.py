@@ -205,6 +205,8 @@ class Bench:
 
     async def _open(self, assignment: WorkloadAssignment) -> None:
         name = assignment.namespace, assignment.name
+        if name in self._servers:
+            return
         directory = self.layout.proxy(*name)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.layout.xds_socket(*name).unlink(missing_ok=True)

@@ -201,7 +201,9 @@ async def test_an_http_probe_passes_by_the_proxy(bench: Bench) -> None:
     )
     bench.desire(workload("a", A, app))
     await bench.ready("a")
-    assert "127.0.0.6" in bench.layout.log("shop.a.app").read_text()
+    log = bench.layout.log("shop.a.app")
+    while "127.0.0.6" not in log.read_text():
+        await asyncio.sleep(0.01)
 
 
 async def test_a_new_incarnation_takes_the_place_of_the_old_one(bench: Bench) -> None:

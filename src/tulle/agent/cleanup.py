@@ -7,16 +7,19 @@ the host's own network by names that follow from the home directory. Everything 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import shutil
 import signal
+import time
 from pathlib import Path
 
 from tulle.agent import namespace, uplink
 from tulle.agent.layout import Layout
 from tulle.agent.process import Record, open_process, read_record
 
+_GRACE_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0
 
 
@@ -25,7 +28,12 @@ async def clean(layout: Layout) -> None:
 
     What the mesh remembers (`$TULLE_HOME` but for `process` and `volume`) and its logs stay.
     """
-    await asyncio.to_thread(_end, [descriptor for _, descriptor in _running(layout)])
+    proxies: list[int] = []
+    others: list[int] = []
+    for record, descriptor in _running(layout):
+        (proxies if record.proxy else others).append(descriptor)
+    await asyncio.to_thread(_end, others)
+    await asyncio.to_thread(_end, proxies)  # programs may say good-bye to each other, so these go last
     if layout.namespaces.is_dir():
         for path in layout.namespaces.iterdir():
             await namespace.remove(path)
@@ -66,17 +74,33 @@ def _running(layout: Layout) -> list[tuple[Record, int]]:
 
 
 def _end(descriptors: list[int]) -> None:
-    """Kill the inits, each with its whole pid namespace, and wait until they have gone."""
+    """Ask the inits to end, then kill them, each with its whole pid namespace; wait until they have gone."""
+    _send(descriptors, signal.SIGTERM)
+    left = _wait(descriptors, _GRACE_SECONDS)
+    _send(left, signal.SIGKILL)
+    _wait(left, _PATIENCE_SECONDS)
     for descriptor in descriptors:
-        try:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    for descriptor in descriptors:
-        ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
-        ended.poll(_PATIENCE_SECONDS * 1000)
         os.close(descriptor)
+
+
+def _send(descriptors: list[int], number: signal.Signals) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(descriptor, number)
+
+
+def _wait(descriptors: list[int], seconds: float) -> list[int]:
+    """Those that have not ended in that time."""
+    left = set(descriptors)
+    deadline = time.monotonic() + seconds
+    ended = select.poll()
+    for descriptor in left:
+        ended.register(descriptor, select.POLLIN)
+    while left and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _ in ended.poll(remaining * 1000):
+            ended.unregister(descriptor)
+            left.discard(descriptor)
+    return sorted(left)
 
 
 def _mounts_below(directory: Path) -> list[Path]:

@@ -140,7 +140,9 @@ class Admin:
         # verify: there is no TLS on a Unix socket, and reading the trusted authorities costs 90 ms
         transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)
         try:
-            async with httpx2.AsyncClient(transport=transport, timeout=_PATIENCE_SECONDS) as client:
+            async with httpx2.AsyncClient(
+                transport=transport, timeout=_PATIENCE_SECONDS, trust_env=False
+            ) as client:
                 answer = await client.request(method, f"http://envoy{path}")
         except httpx2.TransportError as error:
             raise AdminError(f"Envoy does not answer on {self._socket}: {error}") from error

@@ -110,7 +110,10 @@ async def release(host: Host, mark: Footprint) -> None:
         [IPv4Address(address) for address in mark.addresses],
     )
     if layout.footprint(mark.namespace, mark.name, mark.incarnation).exists():
-        note(layout, mark.model_copy(update={"connected": False}))
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk: the next agent finds that the namespace is not there
+            note(layout, mark.model_copy(update={"connected": False}))
 
 
 async def _end_containers(host: Host, mark: Footprint, leave_seconds: float) -> None:

@@ -43,7 +43,8 @@ class Host:
     """Whom workloads and proxies run as where an assignment does not say otherwise."""
     check: Check
     open_proxy: Callable[[WorkloadAssignment], Awaitable[None]]
-    """Before a proxy starts: its socket, its part of the configuration, its keys."""
+    """Before a proxy starts, and again before it is restarted: its socket, its part of the configuration,
+    its keys. Raises OSError."""
     close_proxy: Callable[[str, str], Awaitable[None]]
     """(namespace, name) After a proxy has gone for good."""
     report: Callable[[Instance], None]

@@ -16,6 +16,7 @@ from pathlib import Path
 SOCKET_PATH_LIMIT = 107
 """Bytes of `sun_path` without its terminator (unix(7))."""
 
+_PROXY = "_proxy"
 _LONGEST_SOCKET_NAME = len("controlplane.sock")
 _PROXY_NAME_LIMIT = 40
 """Bytes of a proxy's directory name; longer ones are shortened, so that only the run directory decides
@@ -128,12 +129,17 @@ class Layout:
 
 def process_name(namespace: str, workload: str, container: str) -> str:
     """The name of a container's process: of its directory, its record and its log."""
-    return _short(f"{namespace}.{workload}.{container}", 200)
+    return f"{_short(f'{namespace}.{workload}', 130)}.{_short(container, 70)}"
 
 
 def proxy_process_name(namespace: str, workload: str) -> str:
     """The name of the process of a workload's Envoy. No container's name has an underscore (RFC 1123)."""
-    return process_name(namespace, workload, "_proxy")
+    return process_name(namespace, workload, _PROXY)
+
+
+def is_proxy(process: str) -> bool:
+    """Whether a name is one of `proxy_process_name`."""
+    return process.endswith(f".{_PROXY}")
 
 
 def layout(home: Path, uid: int, environ: Mapping[str, str]) -> Layout:

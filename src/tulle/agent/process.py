@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tulle.agent.layout import is_proxy
 from tulle.agent.mounts import NO_MOUNTS, Mounts
 from tulle.agent.program import missing, script
 
@@ -77,6 +78,11 @@ class Record:
     signal: int | None = None
     error: str = ""
     """Why it could not be started."""
+
+    @property
+    def proxy(self) -> bool:
+        """Whether it is a workload's Envoy."""
+        return is_proxy(self.process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,7 @@ class Process:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (directory / "record.json").unlink(missing_ok=True)
         enter = () if namespace is None else ("nsenter", f"--net={namespace}", "--")
-        command = (*enter, *script("keeper"))
+        command = (*enter, *script("keeper"), spec.process)  # the name is for those who read `ps`
         try:
             starter = await asyncio.create_subprocess_exec(
                 *command,

@@ -36,10 +36,10 @@ class Proxy:
         backoff = Backoff(_FIRST_RESTART_SECONDS, _LONGEST_RESTART_SECONDS)
         layout, assignment = self._host.layout, self._assignment
         name = proxy_process_name(assignment.namespace, assignment.name)
-        await self._host.open_proxy(assignment)
         process = Process.adopt(assignment.incarnation, layout.process(name), layout.log(name))
         while True:
             try:
+                await self._host.open_proxy(assignment)
                 process = process or await self._start(name)
             except (ProcessError, OSError) as error:
                 self._become(f"its proxy cannot start: {error}")

@@ -83,9 +83,8 @@ class Roster:
                 del self._wakes[name]
                 self._host.gone(*name)
                 return
-            workload = Workload(self._host, wanted)
+            workload = Workload(self._host, wanted, plan_services(self._udp))
             self._running[name] = workload
-            await workload.serve(plan_services(self._udp))
             running = asyncio.create_task(self._run(workload))
             try:
                 await self._until_other(name, wanted)

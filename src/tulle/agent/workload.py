@@ -35,10 +35,11 @@ _LONGEST_RETRY_SECONDS = 30.0
 class Workload:
     """One incarnation of a workload."""
 
-    def __init__(self, host: Host, assignment: WorkloadAssignment) -> None:
+    def __init__(self, host: Host, assignment: WorkloadAssignment, services: str) -> None:
+        """`services`: the rules for virtual addresses that no proxy handles (`redirect.plan_services`)."""
         self.assignment = assignment
         self._host = host
-        self._services = ""
+        self._services = services
         self._proxy = (
             Proxy(host, assignment, self._changed) if assignment.proxy or assignment.gateway else None
         )
@@ -87,7 +88,7 @@ class Workload:
         await dismantle(self._host, footprint_of(self.assignment), leave_seconds=leave_seconds)
 
     async def serve(self, services: str) -> None:
-        """Replace the rules for virtual addresses that no proxy handles (`redirect.plan_services`)."""
+        """Replace those rules. Raises NetworkError."""
         self._services = services
         path = self._path
         if namespace.exists(path):
@@ -152,8 +153,7 @@ class Workload:
         if own.proxy and not own.gateway:
             redirect = Redirect(mark=PROXY_MARK, resolver=str(host.network.hub))
             await load(plan_redirect(redirect), self._path)
-        if self._services:
-            await load(self._services, self._path)
+        await load(self._services, self._path)
 
     async def _run_containers(self) -> None:
         for each in self._containers:

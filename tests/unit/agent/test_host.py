@@ -1,0 +1,120 @@
+"""Whom processes run as and what they inherit; how a process's end reads; how a command enters."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tulle.agent.enter import Entrance, command
+from tulle.agent.host import Host, credentials, environment, invoking_user
+from tulle.agent.layout import Layout
+from tulle.agent.network import CANDIDATES, Network
+from tulle.agent.process import Exit, User, read_record
+from tulle.model.agentapi import WorkloadAssignment
+
+ANY = cast("Any", None)
+NOBODY = User(65534, 65534)
+
+
+def host(**environ: str) -> Host:
+    layout = Layout(home=Path("/h"), run=Path("/r"), mesh="00112233")
+    return Host(layout, Network(*CANDIDATES[0]), NOBODY, ANY, ANY, ANY, ANY, ANY, environment=environ)
+
+
+def assignment(user: int | None) -> WorkloadAssignment:
+    return WorkloadAssignment(
+        namespace="shop",
+        name="a",
+        identity="spiffe://a",
+        addresses=("10.212.0.10",),
+        incarnation="1",
+        user=user,
+    )
+
+
+def test_workloads_run_as_who_started_the_mesh_without_capabilities() -> None:
+    assert credentials(host(), assignment(None)) == (NOBODY, ())
+
+
+def test_root_by_manifest_can_become_others_but_never_set_a_mark() -> None:
+    user, capabilities = credentials(host(), assignment(0))
+    assert user.uid == 0
+    assert 7 in capabilities  # SETUID
+    assert not {12, 13, 21} & set(capabilities)  # NET_ADMIN, NET_RAW, SYS_ADMIN
+
+
+def test_another_user_by_manifest_needs_no_entry_in_the_machines_list() -> None:
+    assert credentials(host(), assignment(123456)) == (User(123456, 123456), ())
+
+
+def test_the_person_behind_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert invoking_user({"SUDO_UID": "123456", "SUDO_GID": "123457"}) == User(123456, 123457)
+    assert invoking_user({}).uid == 0
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert invoking_user({"SUDO_UID": "5"}).uid == 1000
+
+
+def test_a_session_is_not_inherited() -> None:
+    inherited = environment(
+        host(
+            PATH="/bin",
+            LANG="C",
+            XDG_RUNTIME_DIR="/run/user/0",
+            SUDO_UID="1",
+            TULLE_HOME="/h",
+            TMPDIR="/tmp/x",
+        ),
+        User(os.geteuid(), os.getegid()),
+        "a",
+    )
+    assert inherited == {"PATH": "/bin", "LANG": "C", "HOSTNAME": "a"}
+
+
+def test_the_home_is_that_of_the_user() -> None:
+    assert environment(host(HOME="/root"), User(123456, 1), "a")["HOME"] == "/"
+
+
+@pytest.mark.parametrize(
+    ("ended", "reads"),
+    [
+        (Exit(status=3), "exit status 3"),
+        (Exit(signal=signal.SIGSEGV), "killed by SIGSEGV"),
+        (Exit(signal=63), "killed by signal 63"),
+        (Exit(error="command not found: x"), "command not found: x"),
+        (Exit(), "killed together with its keeper"),
+    ],
+)
+def test_an_end_in_words(ended: Exit, reads: str) -> None:
+    assert str(ended) == reads
+    assert not ended.succeeded
+
+
+def test_a_command_enters_all_namespaces_and_gives_up_every_privilege() -> None:
+    argv = command(Entrance(42, User(1000, 1000, (27, 1000)), {}, "/srv"), ("ls", "-l"))
+    assert argv[0].endswith("nsenter")
+    for part in (
+        "--target=42",
+        "--pid",
+        "--net",
+        "--mount",
+        "--reuid=1000",
+        "--groups=27,1000",
+        "--bounding-set=-all",
+        "--no-new-privs",
+        "--chdir=/srv",
+    ):
+        assert part in argv
+    assert argv[-2:] == ("ls", "-l")
+
+
+def test_half_a_record_is_none(tmp_path: Path) -> None:
+    assert read_record(tmp_path) is None
+    (tmp_path / "record.json").write_text('{"process": "a"')
+    assert read_record(tmp_path) is None
+    (tmp_path / "record.json").write_text('{"process": "a"}')
+    assert read_record(tmp_path) is None
