@@ -170,7 +170,7 @@ class Mesh:
 
         def address() -> str | None:
             for each in self.status()["gateways"]:
-                if (each["namespace"], each["name"]) == (namespace, gateway):
+                if each["namespace"] == namespace and gateway in (each["name"], each["workload"]):
                     return next((listener["local"] for listener in each["listeners"]), None)
             return None
 

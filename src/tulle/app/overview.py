@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from tulle.ads.server import Server
@@ -16,7 +16,9 @@ from tulle.api.contract import (
 )
 from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.app.relay import Target
+from tulle.mesh.gateway import gateways_of
 from tulle.mesh.resolve import Resolution
+from tulle.mesh.route.attachment import GATEWAY
 from tulle.mesh.view import Origin
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
@@ -40,27 +42,36 @@ class Overview:
     def gateways(self, local_ports: Mapping[Target, int]) -> tuple[GatewayStatus, ...]:
         """All gateways with their listeners; `local_ports`: where this machine reaches them."""
         reached = {(each.namespace, each.gateway, each.port): port for each, port in local_ports.items()}
-        found: list[GatewayStatus] = []
-        for workload in self._world.gateways():
-            gateway = self._resolution.gateway(workload.id)
-            listeners = [
-                ListenerStatus(
-                    name=listener.name,
-                    port=listener.port,
-                    protocol=listener.protocol,
-                    local=f"127.0.0.1:{port}" if (port := reached.get((*workload.id, listener.port))) else "",
-                )
-                for listener in (gateway.listeners if gateway is not None else ())
-            ]
-            found.append(
-                GatewayStatus(
-                    name=workload.name,
-                    namespace=workload.namespace,
-                    addresses=workload.addresses,
-                    listeners=tuple(listeners),
-                )
+        return tuple(self._gateway(workload, reached) for workload in self._world.gateways())
+
+    def _gateway(self, workload: Workload, reached: Mapping[tuple[str, str, int], int]) -> GatewayStatus:
+        """One proxy. A Gateway of the Gateway API has its own; Istio's share that of their selector."""
+        listeners = [
+            ListenerStatus(
+                name=name,
+                port=number,
+                protocol=protocol,
+                local=f"127.0.0.1:{port}" if (port := reached.get((*workload.id, number))) else "",
             )
-        return tuple(found)
+            for name, number, protocol in dict.fromkeys(self._written_listeners(workload))
+        ]
+        own = (workload.key.group, workload.key.kind) == GATEWAY
+        return GatewayStatus(
+            name=workload.key.name if own else workload.name,
+            namespace=workload.namespace,
+            workload=workload.name,
+            addresses=workload.addresses,
+            listeners=tuple(listeners),
+        )
+
+    def _written_listeners(self, workload: Workload) -> Iterator[tuple[str, int, str]]:
+        """(name, port, protocol) of everything that people asked this proxy to listen on."""
+        own = self._world.resource(workload.key)
+        if own is not None and (workload.key.group, workload.key.kind) == GATEWAY:
+            yield from ((each.name, each.port, each.protocol) for each in own.spec.listeners)
+        for gateway in gateways_of(self._world, workload):
+            for server in gateway.spec.servers:
+                yield server.port.name, server.port.number, server.port.protocol
 
     def because(self, origin: Origin) -> Because:
         """The line of an origin, as it stands now."""
@@ -118,7 +129,7 @@ class Overview:
         return "its host has not reported it yet"
 
     def _proxy(self, workload: Workload, instance: Instance | None) -> ProxyStatus:
-        if not workload.proxy:
+        if not (workload.proxy or workload.proxyless):
             return ProxyStatus(state="none")
         status = self._server.status(proxy_node(workload.id))
         words, because = self.refused(status)
