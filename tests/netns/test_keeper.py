@@ -400,7 +400,7 @@ async def test_a_keeper_stays_small_and_holds_nothing_open(bench: Bench) -> None
     process = await bench.start("sleep", "1000")
     status = Path(f"/proc/{process.record.pid}/status").read_text()
     resident = int(status.split("VmRSS:")[1].split()[0])
-    assert resident < 14_000
+    assert resident < 12_000
     command = Path(f"/proc/{process.record.pid}/task/{process.record.pid}/children").read_text().split()[0]
     held = {str(entry.readlink()) for entry in Path(f"/proc/{command}/fd").iterdir()}
     assert sorted(link.split(":")[0] for link in held) == ["/dev/null", "pipe"]
