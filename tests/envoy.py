@@ -43,8 +43,20 @@ def managers(listener: Tree) -> Iterable[Tree]:
                 yield network_filter["typed_config"]
 
 
-def _listener(listener: Tree, routes: dict[str, Tree]) -> Tree:
+def _ordinary(listener: Tree, port: int) -> Tree:
+    """A gRPC client's listener as one of Envoy's, which has room for a single listener of the other kind."""
+    manager = listener["api_listener"]["api_listener"] | {"stat_prefix": "grpc"}
+    return {
+        "name": listener["name"],
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+
+
+def _listener(listener: Tree, number: int, routes: dict[str, Tree]) -> Tree:
     built = deepcopy(listener)
+    if "api_listener" in built:
+        built = _ordinary(built, 10_000 + number)
     for manager in managers(built):
         if "rds" in manager:
             name = manager.pop("rds")["route_config_name"]
@@ -104,7 +116,7 @@ def bootstrap(resources: Iterable[Translated], svid: Svid | None = None) -> Tree
     routes = {one["name"]: one for one in trees.get("routes", [])}
     endpoints = {one["cluster_name"]: one for one in trees.get("endpoints", [])}
     static = {
-        "listeners": [_listener(one, routes) for one in trees.get("listeners", [])],
+        "listeners": [_listener(one, at, routes) for at, one in enumerate(trees.get("listeners", []))],
         "clusters": [_cluster(one, endpoints) for one in trees.get("clusters", [])],
     }
     static["secrets"] = [_secret(name, svid) for name in sorted(_name_secrets(static))]

@@ -1,6 +1,7 @@
 """gRPC's own xDS client, in a process of its own because it reads its bootstrap when gRPC starts.
 
-Calls `xds:///NAME` for each line of standard input and prints what came back.
+Calls `xds:///NAME` for each line of standard input, which may be a header NAME=VALUE, and prints what came
+back.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ def main() -> None:
     """`python grpc_xds_client.py NAME`"""
     with grpc.insecure_channel(f"xds:///{sys.argv[1]}") as channel:
         call = channel.unary_unary("/test.Echo/Who")
-        for _ in sys.stdin:
+        for line in sys.stdin:
+            header, _, value = line.strip().partition("=")
             try:
-                print(call(b"", timeout=20).decode(), flush=True)
+                answer = call(b"", timeout=20, metadata=((header, value),) if header else ())
+                print(answer.decode(), flush=True)
             except grpc.RpcError as error:
-                print(f"error: {error}", flush=True)
+                print(f"error: {error.code().name}", flush=True)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def listener(name: str, routes: str) -> Resource:
 
 
 @contextlib.asynccontextmanager
-async def backend(name: str) -> AsyncIterator[int]:
+async def backend(name: str, at: str = "127.0.0.1:0") -> AsyncIterator[int]:
     """A gRPC server that says its name; yields its port."""
 
     async def who(_request: bytes, _context: Any) -> bytes:
@@ -82,7 +82,7 @@ async def backend(name: str) -> AsyncIterator[int]:
     server = grpc.aio.server()
     handlers = {"Who": grpc.unary_unary_rpc_method_handler(who)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(at)
     await server.start()
     try:
         yield port
@@ -91,8 +91,10 @@ async def backend(name: str) -> AsyncIterator[int]:
 
 
 @contextlib.asynccontextmanager
-async def client(socket: Path, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    bootstrap = {
+async def client(
+    socket: Path, name: str, bootstrap: dict[str, Any] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    bootstrap = bootstrap or {
         "xds_servers": [
             {
                 "server_uri": f"unix:{socket}",
@@ -117,10 +119,10 @@ async def client(socket: Path, name: str) -> AsyncIterator[asyncio.subprocess.Pr
         await process.wait()
 
 
-async def call(process: asyncio.subprocess.Process) -> str:
+async def call(process: asyncio.subprocess.Process, header: str = "") -> str:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(b"\n")
+    process.stdin.write(f"{header}\n".encode())
     async with asyncio.timeout(30):
         return (await process.stdout.readline()).decode().strip()
 

@@ -29,7 +29,7 @@ _CLUSTER_STATISTICS = (
 def bootstrap(assignment: WorkloadAssignment, domain: str, open_files: int) -> dict[str, Any]:
     """The bootstrap of a workload's proxy; `open_files` is its hard limit of file descriptors."""
     return {
-        "node": _node(assignment, domain),
+        "node": node(assignment, domain),
         "admin": {"address": {"pipe": {"path": f"{PROXY_RUN_DIRECTORY}/admin.sock", "mode": 0o600}}},
         "dynamic_resources": {
             "ads_config": {
@@ -100,10 +100,11 @@ def connection_limit(open_files: int) -> int:
     return max(64, min((open_files - _FILES_FOR_ITSELF) // 2, _MOST_CONNECTIONS))
 
 
-def _node(assignment: WorkloadAssignment, domain: str) -> dict[str, Any]:
+def node(assignment: WorkloadAssignment, domain: str) -> dict[str, Any]:
+    """Who a proxy says that it is (envoy.config.core.v3.Node)."""
     labels = dict(assignment.labels)
     app = labels.get("app") or labels.get("app.kubernetes.io/name") or assignment.name
-    node: dict[str, Any] = {
+    made: dict[str, Any] = {
         "id": node_id(assignment, domain),
         "cluster": f"{app}.{assignment.namespace}",
         "metadata": {
@@ -115,8 +116,8 @@ def _node(assignment: WorkloadAssignment, domain: str) -> dict[str, Any]:
         },
     }
     if locality := _locality(labels):
-        node["locality"] = locality
-    return node
+        made["locality"] = locality
+    return made
 
 
 def _locality(labels: Mapping[str, str]) -> dict[str, str]:

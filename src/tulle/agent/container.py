@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tulle.agent import enter
+from tulle.agent import enter, proxyless
 from tulle.agent.host import Host, credentials, environment
 from tulle.agent.layout import Layout, process_name
 from tulle.agent.listening import missing_port
@@ -130,7 +130,7 @@ class Container:
             tag=assignment.incarnation,
             argv=spec.command,
             user=user,
-            env=inherited | own,
+            env=inherited | proxyless.environment(assignment) | own,
             workdir=spec.workdir or "/",
             hostname=hostname,
             capabilities=capabilities,
@@ -144,6 +144,7 @@ class Container:
                         str(host.network.hub),
                         host.cluster_domain,
                     ),
+                    *proxyless.place(host.layout, assignment),
                     *plan_files(spec.mounts, volumes(host.layout, assignment, spec)),
                 ),
             ),

@@ -38,7 +38,7 @@ class Footprint(BaseModel):
     addresses: tuple[str, ...]
     containers: tuple[str, ...]
     proxy: bool
-    """A sidecar or gateway belongs to it."""
+    """It is configured by the mesh: a sidecar or gateway belongs to it, or it is a gRPC client itself."""
     connected: bool = False
     """Its network is complete: who finds it later can use it."""
 
@@ -51,7 +51,7 @@ def footprint_of(assignment: WorkloadAssignment) -> Footprint:
         incarnation=assignment.incarnation,
         addresses=assignment.addresses,
         containers=(HOLDER,) if assignment.external else names,
-        proxy=assignment.proxy or assignment.gateway,
+        proxy=assignment.proxy or assignment.gateway or assignment.proxyless,
     )
 
 

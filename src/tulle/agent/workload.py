@@ -13,7 +13,7 @@ import asyncio
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from tulle.agent import namespace
+from tulle.agent import namespace, proxyless
 from tulle.agent.container import Container
 from tulle.agent.enter import Entrance
 from tulle.agent.external import External
@@ -126,11 +126,13 @@ class Workload:
         return self._host.layout.namespace(own.namespace, own.name, own.incarnation)
 
     async def _connect(self) -> None:
-        """Give it its network, and try again while that does not work."""
+        """Give it its network and what it needs there, and try again while that does not work."""
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
         while True:
             try:
                 await self._make_network()
+                if self.assignment.proxyless:
+                    await proxyless.prepare(self._host, self.assignment)
             except (NetworkError, ProgramError, OSError) as error:
                 self._problem = str(error)
                 self._changed()

@@ -13,7 +13,7 @@ from tulle.ads.resource import NAMES, WORKLOAD, Resource
 from tulle.kit.derived import Derived
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.resolve import Part, Resolution
-from tulle.mesh.view import Gateway, Inbound, Origin, Outbound
+from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.xds.bundle import Translated
@@ -22,6 +22,7 @@ from tulle.xds.translate import (
     translate_gateway,
     translate_inbound,
     translate_outbound,
+    translate_proxyless,
 )
 
 ENDPOINTS = "endpoints"
@@ -163,6 +164,8 @@ class Pipeline:
                 return translate_inbound(inbound)
             case Gateway() as gateway:
                 return translate_gateway(gateway)
+            case Proxyless() as client:
+                return translate_proxyless(client)
             case None:
                 return ()
 

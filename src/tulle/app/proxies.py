@@ -42,9 +42,9 @@ class Proxies:
     async def open(self, assignment: WorkloadAssignment) -> None:
         """Serve a proxy, from now on and whenever it comes back. Raises OSError."""
         name = assignment.namespace, assignment.name
-        known = self._proxies.get(name)
-        if known is not None:
+        if not assignment.proxyless:  # gRPC's own clients bring credentials of their own
             self._keys.put(*name, assignment.identity)
+        if name in self._proxies:
             return
         directory = self._layout.proxy(*name)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +58,6 @@ class Proxies:
         await server.start()
         os.chown(socket, self._user.uid, self._user.gid)
         socket.chmod(0o600)
-        self._keys.put(*name, assignment.identity)
         self._upstream.add_node(node, node, (secrets.part(*name),))
         self._proxies[name] = _Proxy(assignment.identity, server)
 

@@ -106,7 +106,7 @@ class OfflineMesh:
 
     def has_proxy(self, namespace: str, name: str) -> bool:
         workload = self._world.workload((namespace, name))
-        return workload is not None and workload.proxy
+        return workload is not None and (workload.proxy or workload.proxyless)
 
     def content(self, namespace: str, name: str) -> tuple[Translated, ...]:
         """What the control plane would give the proxy of a workload."""

@@ -104,6 +104,7 @@ def _assignment(
         incarnation="",
         containers=containers,
         proxy=workload.proxy,
+        proxyless=workload.proxyless,
         gateway=workload.gateway,
         ports=tuple(sorted(numbers)),
         restart=workload.restart,

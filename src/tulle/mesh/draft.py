@@ -18,6 +18,9 @@ Labels = tuple[tuple[str, str], ...]
 """Sorted pairs: labels of a workload, or a selector."""
 
 INJECT = "sidecar.istio.io/inject"
+TEMPLATES = "inject.istio.io/templates"
+_GRPC_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
+"""Istio's, for applications whose gRPC library is their xDS client."""
 
 
 def sorted_labels(labels: Mapping[str, str]) -> Labels:
@@ -73,6 +76,8 @@ class Draft:
     restart: RestartPolicy = RestartPolicy.ALWAYS
     inject: bool = True
     """False: the workload itself asks for no proxy."""
+    proxyless: bool = False
+    """In place of an Envoy its own gRPC library is to be configured."""
     external: bool = False
     """Its process is started by somebody else (`tulle run`), inside the namespaces that the agent makes."""
 
@@ -88,3 +93,9 @@ class Draft:
 def wants_proxy(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
     """What the pod says about its sidecar (Istio, "Controlling the injection policy"); the label wins."""
     return labels.get(INJECT, annotations.get(INJECT, "true")).lower() != "false"
+
+
+def wants_no_envoy(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod asks to be configured as a gRPC client in place of getting an Envoy (Istio, "gRPC
+    Proxyless Service Mesh")."""
+    return any(name.strip() in _GRPC_TEMPLATES for name in annotations.get(TEMPLATES, "").split(","))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tulle.mesh import ingress
-from tulle.mesh.draft import Draft, WorkloadPort, sorted_labels, wants_proxy
+from tulle.mesh.draft import Draft, WorkloadPort, sorted_labels, wants_no_envoy, wants_proxy
 from tulle.model import app, gateway_api, kubernetes
 from tulle.model.agentapi import RestartPolicy
 from tulle.model.resource import Resource
@@ -82,7 +82,8 @@ def _of_app(resource: Resource[app.AppSpec]) -> Iterator[Draft]:
                     runs_field=field,
                     ports=ports,
                     locality=process.locality or "",
-                    inject=wants_proxy(labels, {}),
+                    inject=wants_proxy(labels, {}) and process.proxy != "none",
+                    proxyless=process.proxy == "grpc",
                     external=process.external,
                 )
 
@@ -146,4 +147,5 @@ def _of_pod(
         subdomain=subdomain or pod.subdomain or "",
         restart=RestartPolicy(pod.restart_policy),
         inject=wants_proxy(labels, annotations),
+        proxyless=wants_no_envoy(annotations),
     )

@@ -17,12 +17,13 @@ from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import conflicts, inbound
 from tulle.mesh.outbound import OutboundCells
 from tulle.mesh.problem import Problem, locate
+from tulle.mesh.proxyless import proxyless
 from tulle.mesh.review import ReviewCells
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.status import StatusCells
-from tulle.mesh.view import Cluster, Discovery, Gateway, Inbound, Outbound, View, WorkloadView
+from tulle.mesh.view import Cluster, Discovery, Gateway, Inbound, Outbound, Proxyless, View, WorkloadView
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Finding
@@ -33,17 +34,18 @@ class PartKind(StrEnum):
     OUTBOUND = "outbound"
     INBOUND = "inbound"
     GATEWAY = "gateway"
+    PROXYLESS = "proxyless"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """A unit of sharing and of change: `outbound/NAMESPACE`, `inbound/NAMESPACE/WORKLOAD`,
-    `gateway/NAMESPACE/WORKLOAD`."""
+    """A unit of sharing and of change: `outbound/NAMESPACE`, `proxyless/NAMESPACE`,
+    `inbound/NAMESPACE/WORKLOAD`, `gateway/NAMESPACE/WORKLOAD`."""
 
     kind: PartKind
     namespace: str
     workload: str = ""
-    """"" for an outbound part, which all workloads of the namespace share."""
+    """"" for an outbound or proxyless part, which all workloads of the namespace share."""
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.namespace}" + (f"/{self.workload}" if self.workload else "")
@@ -67,6 +69,9 @@ class Resolution:
         self._conflicts: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
             graph, lambda at: conflicts(world, at), "inbound_conflicts"
         )
+        self._proxyless: Derived[str, Proxyless] = Derived(
+            graph, lambda scope: proxyless(scope, self.outbound(scope)), "proxyless"
+        )
         self._queries: Derived[Part, dict[str, EndpointQuery]] = Derived(
             graph, self._find_queries, "endpoint_queries"
         )
@@ -85,20 +90,26 @@ class Resolution:
         """What a gateway's proxy does; None for another workload."""
         return self._gateways.gateway(at)
 
+    def proxyless(self, scope: str) -> Proxyless:
+        """What gRPC clients of a namespace see when they call out without an Envoy."""
+        return self._proxyless(scope)
+
     def proxies(self) -> tuple[WorkloadId, ...]:
-        """The workloads with a proxy, sorted."""
+        """The workloads that are to be configured, with an Envoy or without, sorted."""
         return tuple(at for at in self._world.workload_ids() if self.parts(at))
 
     def parts(self, proxy: WorkloadId) -> tuple[Part, ...]:
-        """What a proxy's View is put together from; nothing for a workload without a proxy."""
+        """What a proxy's View is put together from; nothing for a workload that has none and is none."""
         workload = self._world.workload(proxy)
+        if workload is not None and workload.proxyless:
+            return (Part(PartKind.PROXYLESS, workload.namespace),)
         if workload is None or not workload.proxy:
             return ()
         if workload.gateway:
             return (Part(PartKind.GATEWAY, *proxy),)
         return (Part(PartKind.OUTBOUND, workload.namespace), Part(PartKind.INBOUND, *proxy))
 
-    def part(self, part: Part) -> Outbound | Inbound | Gateway | None:
+    def part(self, part: Part) -> Outbound | Inbound | Gateway | Proxyless | None:
         """The value of a part."""
         match part.kind:
             case PartKind.OUTBOUND:
@@ -107,20 +118,24 @@ class Resolution:
                 return self.inbound((part.namespace, part.workload))
             case PartKind.GATEWAY:
                 return self.gateway((part.namespace, part.workload))
+            case PartKind.PROXYLESS:
+                return self.proxyless(part.namespace)
 
     def resolve(self, proxy: WorkloadId) -> View:
-        """The View of a sidecar or a gateway. It is empty for a workload without a proxy."""
+        """The View of a sidecar, a gateway or a gRPC client. It is empty for a workload without a proxy."""
         namespace, name = proxy
         parts = {part.kind: self.part(part) for part in self.parts(proxy)}
         outbound = parts.get(PartKind.OUTBOUND)
         inbound_side = parts.get(PartKind.INBOUND)
         gateway = parts.get(PartKind.GATEWAY)
+        client = parts.get(PartKind.PROXYLESS)
         view = WorkloadView(
             namespace,
             name,
             outbound if isinstance(outbound, Outbound) else None,
             inbound_side if isinstance(inbound_side, Inbound) else None,
             gateway if isinstance(gateway, Gateway) else None,
+            client if isinstance(client, Proxyless) else None,
         )
         return View(f"{namespace}/{name}", (view,))
 
@@ -141,7 +156,7 @@ class Resolution:
 
     def _part_clusters(self, part: Part) -> tuple[Cluster, ...]:
         match part.kind:
-            case PartKind.OUTBOUND:
+            case PartKind.OUTBOUND | PartKind.PROXYLESS:
                 return self._outbound.clusters(part.namespace)
             case PartKind.GATEWAY:
                 gateway = self.gateway((part.namespace, part.workload))

@@ -389,6 +389,8 @@ class Proxyless:
     """Name of the part, `proxyless/<namespace>`."""
     targets: tuple[Target, ...]
     clusters: tuple[Cluster, ...]
+    missing: tuple[str, ...] = ()
+    """Clusters that routes name and that do not exist, sorted: their calls are to fail at once."""
 
 
 # -- the whole --------------------------------------------------------------------------------------
@@ -396,8 +398,8 @@ class Proxyless:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """One workload behind a proxy. A sidecar's has outbound and inbound, a gateway's has a gateway, and one that
-    is its own gRPC client has proxyless."""
+    """One workload behind a proxy. A sidecar's has outbound and inbound, a gateway's has a gateway; one whose
+    gRPC library is its xDS client has proxyless."""
 
     namespace: str
     name: str

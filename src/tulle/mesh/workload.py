@@ -50,6 +50,8 @@ class Workload:
     ports: tuple[WorkloadPort, ...] = ()
     proxy: bool = True
     """Whether an Envoy stands before it; always for a gateway."""
+    proxyless: bool = False
+    """No Envoy, but its own gRPC library is an xDS client."""
     gateway: bool = False
     """The workload is itself a proxy with listeners that people configured."""
     hostname: str = ""
@@ -244,6 +246,7 @@ class WorkloadCells:
             return None
         address = self._address(at)
         trust_domain = self._declaration.trust_domain()
+        meshed = draft.gateway or (draft.inject and self._injects(draft.namespace))
         return Workload(
             namespace=draft.namespace,
             name=draft.name,
@@ -255,7 +258,8 @@ class WorkloadCells:
             field=draft.field,
             locality=_locality(draft),
             ports=draft.ports,
-            proxy=draft.gateway or (draft.inject and self._injects(draft.namespace)),
+            proxy=meshed and not draft.proxyless,
+            proxyless=meshed and draft.proxyless,
             gateway=draft.gateway,
             hostname=draft.hostname,
             subdomain=draft.subdomain,

@@ -131,6 +131,8 @@ class WorkloadAssignment(_Message):
     containers: tuple[Container, ...] = ()
     """Empty: a gateway."""
     proxy: bool = True
+    proxyless: bool = False
+    """No Envoy: its own gRPC library is an xDS client, and gets a socket and a bootstrap."""
     gateway: bool = False
     ports: tuple[int, ...] = ()
     """Declared ports, for `status` and for readiness by default (none: ready when running)."""

@@ -166,6 +166,8 @@ class AppVersion(Model):
     locality: Locality | None = None
     readiness: Readiness | None = None
     replicas: Annotated[Int, Field(ge=0, le=1000)] | None = None
+    proxy: Literal["sidecar", "grpc", "none"] | None = None
+    """None: sidecar, an Envoy. grpc: its gRPC library reads its configuration itself (`xds:///NAME:PORT`)."""
     external: Bool = False
     """The process is not started by the agent but by `tulle run`, inside the workload's namespaces."""
 

@@ -1,81 +1,141 @@
-"""Outbound -> what gRPC's own xDS clients understand (`xds:///reviews:9080`, no proxy in between).
+"""Proxyless -> what gRPC's own xDS clients understand: `xds:///reviews:9080`, no proxy in between.
 
-The same routes and endpoints as a sidecar of the namespace has, in the part of xDS that gRPC reads (gRFC
-A27, A28, A31): a listener by the name that was dialled, round robin (grpcio refuses least request, decision
-20), EDS clusters. The client brings its own credentials, so nothing is said of mTLS here: a server's proxy
-takes it for a plaintext caller from outside, and a STRICT one refuses it.
+A listener by each name that may be dialled, its routes, and EDS clusters; nothing else is in the part of xDS
+that gRPC reads (gRFC A27, A28, A31). It looks at the first request only where routes differ for it: what gRPC
+cannot say of a route is put in other words here, or the route is left out where it can match no call.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
+from itertools import product
 
 from tulle.mesh.view import (
     Balancing,
     Cluster,
     Discovery,
+    EndpointSet,
     Forward,
     MatchKind,
-    Outbound,
+    NamedMatch,
+    Origin,
+    Proxyless,
     Route,
     RouteTable,
+    Target,
     ValueMatch,
     VirtualHost,
 )
 from tulle.xds import message
-from tulle.xds.bundle import ROUTE, Translated, in_order, translated
+from tulle.xds.bundle import MESH, ROUTE, Translated, in_order, translated
 from tulle.xds.cluster import translate_cluster
+from tulle.xds.endpoint import translate_endpoints
 from tulle.xds.filter.router import router
-from tulle.xds.route import translate_route_table
+from tulle.xds.message import Tree
+from tulle.xds.route import virtual_host
+
+_METHOD = ":method"
+_POST = "POST"
+"""The method of every gRPC call ("gRPC over HTTP2", Requests)."""
+_ABSENT = ValueMatch(MatchKind.PRESENT, invert=True)
 
 
-def _listener(name: str, host: VirtualHost) -> Translated:
+@lru_cache(maxsize=16384)
+def _listener(name: str, table: str, origin: Origin) -> Translated:
     manager = message.HttpConnectionManager(
-        rds={"route_config_name": host.name, "config_source": message.over_ads()},
+        rds={"route_config_name": table, "config_source": message.over_ads()},
         http_filters=[router()],
     )
     built = message.Listener(name=name, api_listener={"api_listener": message.packed(manager)})
-    return translated(built, name, host.origin, ((ROUTE, host.name),))
+    return translated(built, name, origin, ((ROUTE, table),))
 
 
-def _route(route: Route) -> Route:
-    path = route.match.path
+# -- routes -----------------------------------------------------------------------------------------
+
+
+def _path(path: ValueMatch | None) -> ValueMatch | None:
     if path is None or path.kind is not MatchKind.PATH_PREFIX:
-        return route
+        return path
+    prefix = path.value.rstrip("/")
     # gRPC knows no prefix of path elements, and refuses a route table that has one.
-    pattern = re.escape(path.value.rstrip("/")) + "(/.*)?"
-    as_regex = ValueMatch(MatchKind.REGEX, pattern, path.ignore_case)
-    return replace(route, match=replace(route.match, path=as_regex))
+    return ValueMatch(MatchKind.REGEX, re.escape(prefix) + "(/.*)?", path.ignore_case) if prefix else None
 
 
-def _table(host: VirtualHost) -> RouteTable:
-    # The client has chosen the host by the listener's name, whichever of the host's names that was.
-    anyhow = replace(host, domains=("*",), routes=tuple(_route(route) for route in host.routes))
-    return RouteTable(host.name, (anyhow,), host.origin)
+def _is_post(match: ValueMatch) -> bool:
+    """Whether a match of the method holds for a gRPC call."""
+    match match.kind:
+        case MatchKind.EXACT:
+            holds = match.value == _POST
+        case MatchKind.PREFIX | MatchKind.PATH_PREFIX:
+            holds = _POST.startswith(match.value)
+        case MatchKind.REGEX:
+            holds = re.fullmatch(match.value, _POST) is not None
+        case MatchKind.PRESENT:
+            holds = True
+    return holds is not match.invert
 
 
-def _is_reachable(host: VirtualHost, clusters: dict[str, Cluster]) -> bool:
-    """Whether all of its routes lead to clusters that gRPC can use, or to an answer."""
-    return "*" not in host.domains and all(
-        one.cluster in clusters
-        for route in host.routes
-        if isinstance(route.action, Forward)
-        for one in route.action.clusters
+def _ways(named: NamedMatch) -> tuple[NamedMatch, ...]:
+    """The ways in which a header's match may hold. An inverted one holds without the header too, but not for
+    gRPC."""
+    if named.match.invert and named.match.kind is not MatchKind.PRESENT:
+        return (named, replace(named, match=_ABSENT))
+    return (named,)
+
+
+def _routes(host: VirtualHost) -> Iterator[Route]:
+    for route in host.routes:
+        match = route.match
+        if match.query or not all(_is_post(one.match) for one in match.headers if one.name == _METHOD):
+            continue  # a gRPC call has no query, and one method
+        headers = [_ways(one) for one in match.headers if one.name != _METHOD]
+        for chosen in product(*headers):
+            yield replace(route, match=replace(match, path=_path(match.path), headers=chosen))
+
+
+def _tree(host: VirtualHost) -> Tree:
+    routes = tuple(_routes(host))
+    built = virtual_host(replace(host, routes=routes))
+    for route, tree in zip(routes, built["routes"], strict=True):
+        if isinstance(route.action, Forward) and route.action.timeout_seconds is not None:
+            # gRPC reads this in place of `timeout` (gRFC A31).
+            limit = message.seconds(route.action.timeout_seconds)
+            tree["route"]["max_stream_duration"] = {"max_stream_duration": limit}
+    return built
+
+
+@lru_cache(maxsize=4096)
+def _route_table(table: RouteTable) -> Translated:
+    hosts = [_tree(host) for host in table.virtual_hosts]
+    built = message.RouteConfiguration(name=table.name, virtual_hosts=hosts)
+    return translated(built, table.name, table.origin)
+
+
+# -- the whole --------------------------------------------------------------------------------------
+
+
+def _target(target: Target) -> Iterator[Translated]:
+    yield _route_table(target.table)
+    for name in target.names:
+        yield _listener(name, target.table.name, target.table.origin)
+
+
+def _missing(name: str) -> Iterator[Translated]:
+    """A cluster without an endpoint. For one that it is not given gRPC waits 15 s before any call of the
+    target goes anywhere (gRFC A74)."""
+    yield translate_cluster(Cluster(name, Discovery.EDS, MESH, balancing=Balancing.ROUND_ROBIN))
+    yield from translate_endpoints(EndpointSet(name, (), MESH))
+
+
+def translate_proxyless(client: Proxyless) -> tuple[Translated, ...]:
+    """The part `proxyless/<namespace>`. Endpoints are shared with everybody else."""
+    return in_order(
+        [
+            *(each for target in client.targets for each in _target(target)),
+            *(translate_cluster(cluster) for cluster in client.clusters),
+            *(each for name in client.missing for each in _missing(name)),
+        ]
     )
-
-
-def translate_proxyless(outbound: Outbound) -> tuple[Translated, ...]:
-    """What a gRPC client in the namespace of `outbound` may ask for by name. Endpoints are shared."""
-    clusters = {
-        one.name: replace(one, balancing=Balancing.ROUND_ROBIN, mtls=None)
-        for one in outbound.clusters
-        if one.discovery is Discovery.EDS
-    }
-    resources = [translate_cluster(one) for one in clusters.values()]
-    for table in outbound.route_tables:
-        for host in table.virtual_hosts:
-            if _is_reachable(host, clusters):
-                resources.append(translate_route_table(_table(host)))
-                resources += (_listener(f"{domain}:{table.name}", host) for domain in host.domains)
-    return in_order(resources)

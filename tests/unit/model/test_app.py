@@ -40,6 +40,14 @@ def test_a_command_is_split_without_a_shell_or_taken_as_a_list() -> None:
     assert services["b"].command == ("python", "my app.py")
 
 
+def test_a_version_may_have_another_proxy_than_its_service() -> None:
+    variants = (
+        spec("a: {command: run, proxy: grpc, versions: {v1: {}, v2: {proxy: none}}}").services["a"].variants()
+    )
+    assert [each.proxy for each in variants.values()] == ["grpc", "none"]
+    assert spec("a: {command: run}").services["a"].proxy is None
+
+
 def test_environment_values_are_texts_as_they_were_written() -> None:
     env = spec("a: {command: run, env: {A: x, B: 1, C: true, D: 1.10, E: '', F: 0x10}}").services["a"].env
     assert env == {"A": "x", "B": "1", "C": "true", "D": "1.10", "E": "", "F": "16"}
@@ -122,6 +130,7 @@ def test_readiness_takes_seconds_or_durations() -> None:
         ("a_b: {command: run}", "invalid-name", "spec.services.a_b"),
         ("a: {command: run, replicas: -1}", "out-of-range", "spec.services.a.replicas"),
         ("a: {command: run, locality: a/b/c/d}", "invalid-locality", "spec.services.a.locality"),
+        ("a: {command: run, proxy: envoy}", "invalid-value", "spec.services.a.proxy"),
         ("a: {command: run, readiness: {}}", "exclusive-fields", "spec.services.a.readiness"),
         (
             "a: {command: run, readiness: {http: /, tcp: 1}}",
