@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import structlog
 
@@ -18,7 +18,7 @@ from tulle.agent.host import Host
 from tulle.agent.network import NetworkError
 from tulle.agent.redirect.plan import plan_services
 from tulle.agent.workload import Workload
-from tulle.model.agentapi import Instance, WorkloadAssignment
+from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
 
 _log = structlog.get_logger("tulle.agent")
 
@@ -33,24 +33,28 @@ class Roster:
         self._running: dict[Name, Workload] = {}
         self._wakes: dict[Name, asyncio.Event] = {}
         self._woken = asyncio.Event()
-        self._udp: Mapping[str, Sequence[str]] = {}
+        self._names = NameTable()
 
     def desire(self, assignments: Mapping[Name, WorkloadAssignment]) -> None:
         """Everything that shall run here from now on: what is not in it is taken down."""
         self._desired = dict(assignments)
         self._woken.set()
 
-    async def serve(self, udp: Mapping[str, Sequence[str]]) -> None:
-        """The endpoints of UDP ports, by virtual `address:port`; in force in every workload on return."""
-        self._udp = udp
-        script = plan_services(udp)
+    async def serve(self, names: NameTable) -> None:
+        """What stands behind virtual addresses; in force in every workload on return."""
+        self._names = names
         for name, workload in tuple(self._running.items()):
             try:
-                await workload.serve(script)
+                await workload.serve(self._services(workload.assignment))
             except NetworkError as error:
                 _log.warning(
-                    "virtual addresses of UDP are not up to date", workload="/".join(name), error=str(error)
+                    "virtual addresses are not up to date", workload="/".join(name), error=str(error)
                 )
+
+    def _services(self, assignment: WorkloadAssignment) -> str:
+        """The rules for what no proxy takes care of: UDP, and where there is no proxy TCP too."""
+        proxied = assignment.proxy or assignment.gateway
+        return plan_services(self._names.udp, None if proxied else self._names.tcp)
 
     def workload(self, namespace: str, name: str) -> Workload:
         """Raises KeyError: none of that name runs here."""
@@ -83,7 +87,7 @@ class Roster:
                 del self._wakes[name]
                 self._host.gone(*name)
                 return
-            workload = Workload(self._host, wanted, plan_services(self._udp))
+            workload = Workload(self._host, wanted, self._services(wanted))
             self._running[name] = workload
             running = asyncio.create_task(self._run(workload))
             try:

@@ -88,11 +88,17 @@ class Workload:
         await dismantle(self._host, footprint_of(self.assignment), leave_seconds=leave_seconds)
 
     async def serve(self, services: str) -> None:
-        """Replace those rules. Raises NetworkError."""
+        """Replace those rules, if they are others. Raises NetworkError."""
+        if services == self._services:
+            return
         self._services = services
         path = self._path
         if namespace.exists(path):
-            await load(services, path)
+            try:
+                await load(services, path)
+            except NetworkError:
+                self._services = ""
+                raise
 
     def entrance(self) -> Entrance | None:
         """Where a command can join its (first) process, while that runs."""

@@ -203,7 +203,7 @@ class Desired:
                 self._tables[name] = NameTable.model_validate_json(resource.body)
         whole = NameTable.merged(self._tables.values())
         self._nameserver.update(whole)
-        await self._roster.serve(whole.udp)
+        await self._roster.serve(whole)
 
     def _assignments(self) -> list[WorkloadAssignment]:
         names = sorted(self._cache.names(self._node, WORKLOAD))
