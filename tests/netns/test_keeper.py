@@ -297,6 +297,16 @@ async def test_one_file_nested_mounts_and_a_shared_directory(bench: Bench, tmp_p
     assert (volume / "file").read_text() == "kept\n"
 
 
+async def test_a_file_of_a_hidden_directory_is_placed_as_a_file(bench: Bench, tmp_path: Path) -> None:
+    """An installation below /tmp: its Envoy is placed at a path of its own while /tmp is private."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\necho placed\n")
+    program.chmod(0o755)
+    place: Place = {"path": "/run/tulle-test", "source": str(program), "read_only": True}
+    assert str(program).startswith("/tmp/")
+    assert await bench.output("/run/tulle-test", mounts=hidden(bench, place=(place,))) == "placed\n"
+
+
 async def test_entering_a_new_root_from_outside_finds_the_same_files(bench: Bench) -> None:
     place: Place = {"path": "/tulle-test", "files": FILES}
     process = await bench.start("sleep", "100", mounts=hidden(bench, place=(place,)))

@@ -18,35 +18,35 @@ class View:
         self.spec = spec
         self.private = {"/": False}  # mount points, and whether what is made in them is seen by nobody else
         self.sealed = []
+        self.sources = {}  # path on the host -> descriptor of what stands there
         self.count = 0
 
     def arrange(self):
-        sources = {}
         for item in (*self.spec["hide"], *self.spec["place"]):
             source = item.get("keep") or item.get("source")
             if source and os.path.exists(source):
                 # By descriptor: later mounts may cover the path.
-                sources[source] = os.open(source, os.O_PATH)
+                self.sources[source] = os.open(source, os.O_PATH)
         # Files are prepared in a tmpfs of our own, which the masks cover later.
         mount("tulle", self.spec["stage"], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         self.stage = os.open(self.spec["stage"], os.O_PATH)
         for item in self.spec["hide"]:
             if "keep" in item:
-                if item["keep"] in sources:
-                    kept = self.by_descriptor(sources[item["keep"]])
+                if item["keep"] in self.sources:
+                    kept = self.by_descriptor(self.sources[item["keep"]])
                     self.bind(kept, self.provide(item["keep"], kept), private=False)
             elif os.path.isdir(item["empty"]):
                 mount("tulle", item["empty"], "tmpfs", MS_NOSUID | MS_NODEV, f"mode={item['mode']:o}")
                 self.private[os.path.realpath(item["empty"])] = True
         for item in self.spec["place"]:
-            if item.get("source") in sources or "source" not in item:
+            if item.get("source") in self.sources or "source" not in item:
                 # All mount points first: to make one may cover what is mounted beside it.
                 self.provide(item["path"], self.kind(item))
         for item in self.spec["place"]:
             if "source" in item:
-                if item["source"] not in sources:
+                if item["source"] not in self.sources:
                     raise RefusedError(f"{item['source']} is not there")
-                made = self.by_descriptor(sources[item["source"]])
+                made = self.by_descriptor(self.sources[item["source"]])
             else:
                 made = self.prepare(item)
             target = self.provide(item["path"], self.kind(item))
@@ -58,12 +58,14 @@ class View:
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         mount("/proc/sys", "/proc/sys", "", MS_BIND)
         seal("/proc/sys")
-        for descriptor in (*sources.values(), self.stage):
+        for descriptor in (*self.sources.values(), self.stage):
             os.close(descriptor)
 
     def kind(self, item):
         """A path of the same kind (file or directory) as what will be placed."""
-        return item.get("source") or ("/dev/null" if "content" in item or "only" in item else "/")
+        if item.get("source") in self.sources:
+            return self.by_descriptor(self.sources[item["source"]])  # its own path may be hidden by now
+        return "/dev/null" if "content" in item or "only" in item else "/"
 
     def by_descriptor(self, descriptor):
         return f"/proc/self/fd/{descriptor}"
