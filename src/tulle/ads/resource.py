@@ -25,7 +25,7 @@ class Encoded:
     plain: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Resource:
     """One named resource. `body` is the serialised message (without its Any)."""
 

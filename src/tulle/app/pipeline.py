@@ -1,12 +1,15 @@
 """From the World to the cache: resolve and translate what has changed, and put it where agents get it.
 
-Each part is a derived value, so a turn costs a look at every part and work for those alone whose inputs
-have another value. What is put is identical bytes for everybody who shares a part.
+Everything on the way is a derived value, the list of all of it too, so a turn costs work for what depends on
+what has changed, and nothing for the rest of the mesh. What is equal is one resource, serialised once for
+everybody who has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from tulle.ads.cache import Cache
 from tulle.ads.resource import NAMES, WORKLOAD, Resource
@@ -30,8 +33,20 @@ ENDPOINTS = "endpoints"
 ASSIGNMENTS = "assignments"
 NAME_TABLE = "names"
 
+_OF_HOSTS = (ASSIGNMENTS, NAME_TABLE)
+
 Key = tuple[str, str]
 """(type url, name)"""
+Content = dict[Key, Resource]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who is given what."""
+
+    nodes: dict[str, tuple[str, ...]]
+    """node -> its parts in the cache"""
+    parts: frozenset[Part]
 
 
 def proxy_node(at: WorkloadId) -> str:
@@ -52,6 +67,12 @@ class Pipeline:
         self._world = world
         self._resolution = resolution
         self._cache = cache
+        self._shared: WeakValueDictionary[tuple[Key, bytes, tuple[Key, ...]], Resource]
+        self._shared = WeakValueDictionary()
+        self._plan: Derived[str, Plan] = Derived(graph, self._make_plan, "plan")
+        self._queries: Derived[str, frozenset[EndpointQuery]] = Derived(
+            graph, self._find_queries, "all_endpoint_queries"
+        )
         self._translated: Derived[Part, tuple[Translated, ...]] = Derived(graph, self._translate, "translate")
         self._endpoints: Derived[EndpointQuery, tuple[Translated, ...]] = Derived(
             graph, lambda query: translate_endpoints(world.endpoints(query)), "translate_endpoints"
@@ -60,39 +81,44 @@ class Pipeline:
             graph, self._encode_assignment, "encode_assignment"
         )
         self._names: Derived[str, Resource] = Derived(graph, self._encode_names, "encode_names")
-        self._put_names: dict[str, Resource] = {}
-        self._put: dict[str, object] = {}
-        self._put_endpoints: dict[EndpointQuery, tuple[Translated, ...]] = {}
-        self._nodes: dict[str, tuple[str, ...]] = {}
-        self._origins: dict[str, dict[Key, Origin]] = {ENDPOINTS: {}}
+        self._part_content: Derived[Part, Content] = Derived(
+            graph, lambda part: self._resources(self._translated(part)), "part_content"
+        )
+        self._of_parts: Derived[str, dict[str, Content]] = Derived(graph, self._gather_parts, "all_parts")
+        self._of_all: Derived[str, Content] = Derived(graph, self._gather, "all_content")
+        self._put: dict[str, Content] = {}
+        self._assigned = Plan({}, frozenset())
+        self._queried: frozenset[EndpointQuery] = frozenset()
         self.revision = 0
         """Counts the turns."""
 
     def turn(self) -> int:
         """Bring the cache up to date. Returns the revision that it now has."""
-        of_proxies = {at: self._resolution.parts(at) for at in self._resolution.proxies()}
-        parts = {part for each in of_proxies.values() for part in each}
-        nodes = {proxy_node(at): (*map(str, each), ENDPOINTS) for at, each in of_proxies.items()}
-        nodes[host_node(self._world.settings.host)] = (ASSIGNMENTS, NAME_TABLE)
+        plan, queried = self._plan(""), self._queries("")
+        content = self._of_parts("") | {name: self._of_all(name) for name in (ENDPOINTS, *_OF_HOSTS)}
         with self._cache.transaction():
-            for part in parts:
-                self._put_part(str(part), self._translated(part))
-            self._put_all_endpoints(parts)
-            self._put_host()
-            self._assign(nodes)
+            for part, resources in content.items():
+                self._put_part(part, resources)
+            self._assign(plan)
+            for part in self._put.keys() - content.keys():
+                self._cache.drop(part)
+                del self._put[part]
+        for query in self._queried - queried:
+            self._endpoints.forget(query)
+        self._queried = queried
         self.revision += 1
         return self.revision
 
     def proxies(self) -> frozenset[str]:
         """The nodes of all proxies that are declared."""
-        return frozenset(node for node in self._nodes if not node.startswith("host:"))
+        return frozenset(node for node in self._assigned.nodes if not node.startswith("host:"))
 
     def origin(self, node: str, type_url: str, name: str) -> Origin | None:
         """The written thing that an Envoy object of a proxy exists for."""
-        for part in self._nodes.get(node, ()):
-            found = self._origins.get(part, {}).get((type_url, name))
-            if found is not None:
-                return found
+        namespace, _, workload = node.partition("/")
+        for one in self.content((namespace, workload)):
+            if (one.type_url, one.name) == (type_url, name):
+                return one.origin
         return None
 
     def content(self, at: WorkloadId) -> tuple[Translated, ...]:
@@ -106,55 +132,52 @@ class Pipeline:
 
     # -- into the cache --------------------------------------------------------------------------
 
-    def _put_part(self, part: str, content: tuple[Translated, ...]) -> None:
-        if self._put.get(part) is not content:
-            self._put[part] = content
-            self._cache.put(part, map(_resource, content))
-            self._origins[part] = {(one.type_url, one.name): one.origin for one in content}
+    def _put_part(self, part: str, content: Content) -> None:
+        before = self._put.get(part)
+        if before is content:
+            return
+        before = before or {}
+        changed = [each for key, each in content.items() if before.get(key) is not each]
+        self._cache.update(part, changed, before.keys() - content.keys())
+        self._put[part] = content
 
-    def _put_all_endpoints(self, parts: Iterable[Part]) -> None:
-        wanted = {query for part in parts for query in self._resolution.endpoint_queries(part).values()}
-        origins = self._origins[ENDPOINTS]
-        changed: list[Resource] = []
-        for query in wanted:
-            content = self._endpoints(query)
-            if self._put_endpoints.get(query) is not content:
-                self._put_endpoints[query] = content
-                changed += map(_resource, content)
-                origins |= {(one.type_url, one.name): one.origin for one in content}
-        removed: list[Key] = []
-        for query in self._put_endpoints.keys() - wanted:
-            removed += ((one.type_url, one.name) for one in self._put_endpoints.pop(query))
-            self._endpoints.forget(query)
-        for key in removed:
-            origins.pop(key, None)
-        self._cache.update(ENDPOINTS, changed, removed)
-
-    def _put_host(self) -> None:
-        assigned = (self._assignment(at) for at in self._world.workload_ids())
-        assignments = tuple(resource for resource in assigned if resource is not None)
-        if self._put.get(ASSIGNMENTS) != assignments:
-            self._put[ASSIGNMENTS] = assignments
-            self._cache.put(ASSIGNMENTS, assignments)
-        hosts = self._world.service_hosts()
-        changed = [name for host in hosts if (name := self._names(host)) is not self._put_names.get(host)]
-        gone = self._put_names.keys() - set(hosts)
-        self._put_names |= {resource.name: resource for resource in changed}
-        self._cache.update(NAME_TABLE, changed, [self._put_names.pop(host).key for host in gone])
-
-    def _assign(self, nodes: dict[str, tuple[str, ...]]) -> None:
-        for node, parts in nodes.items():
-            if self._nodes.get(node) != parts:
+    def _assign(self, plan: Plan) -> None:
+        if plan is self._assigned:
+            return
+        for node, parts in plan.nodes.items():
+            if self._assigned.nodes.get(node) != parts:
                 self._cache.assign(node, parts)
-        for node in self._nodes.keys() - nodes.keys():
+        for node in self._assigned.nodes.keys() - plan.nodes.keys():
             self._cache.unassign(node)
-        for part in self._put.keys() - {part for parts in nodes.values() for part in parts}:
-            self._cache.drop(part)
-            del self._put[part]
-            self._origins.pop(part, None)
-        self._nodes = nodes
+        for part in self._assigned.parts - plan.parts:
+            self._part_content.forget(part)
+            self._translated.forget(part)
+        self._assigned = plan
 
     # -- the functions behind the cells ----------------------------------------------------------
+
+    def _make_plan(self, _: str) -> Plan:
+        parts = {at: self._resolution.parts(at) for at in self._resolution.proxies()}
+        nodes = {proxy_node(at): (*map(str, each), ENDPOINTS) for at, each in parts.items()}
+        nodes[host_node(self._world.settings.host)] = _OF_HOSTS
+        return Plan(nodes, frozenset(part for each in parts.values() for part in each))
+
+    def _find_queries(self, _: str) -> frozenset[EndpointQuery]:
+        parts = self._plan("").parts
+        return frozenset(q for part in parts for q in self._resolution.endpoint_queries(part).values())
+
+    def _gather_parts(self, _: str) -> dict[str, Content]:
+        return {str(part): self._part_content(part) for part in self._plan("").parts}
+
+    def _gather(self, part: str) -> Content:
+        """What there is one of for each service or workload of the mesh."""
+        if part == ENDPOINTS:
+            return self._resources(one for query in self._queries("") for one in self._endpoints(query))
+        if part == ASSIGNMENTS:
+            found = [self._assignment(at) for at in self._world.workload_ids()]
+        else:
+            found = [self._names(host) for host in self._world.service_hosts()]
+        return {each.key: each for each in found if each is not None}
 
     def _translate(self, part: Part) -> tuple[Translated, ...]:
         match self._resolution.part(part):
@@ -178,6 +201,14 @@ class Pipeline:
     def _encode_names(self, host: str) -> Resource:
         return Resource(NAMES, host, self._world.names_of(host).model_dump_json().encode())
 
-
-def _resource(one: Translated) -> Resource:
-    return Resource(one.type_url, one.name, one.body, one.needs)
+    def _resources(self, content: Iterable[Translated]) -> Content:
+        """Equal content is one resource, in whatever part it is."""
+        found: Content = {}
+        for one in content:
+            key = (one.type_url, one.name)
+            resource = self._shared.get((key, one.body, one.needs))
+            if resource is None:
+                resource = Resource(one.type_url, one.name, one.body, one.needs)
+                self._shared[key, one.body, one.needs] = resource
+            found[key] = resource
+        return found
