@@ -154,15 +154,18 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def prepare(directory: Path) -> Path:
-    """Write what the relay's Envoy needs to start, and keep what is open already. Returns its bootstrap."""
+def prepare(directory: Path) -> None:
+    """Write what the relay's Envoy needs to start, and keep what is open already."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in (("cds", clusters({})), ("lds", listeners({}))):
         if not (directory / f"{name}.json").exists():
             _replace(directory / f"{name}.json", content)
-    path = directory / "bootstrap.json"
-    _replace(path, bootstrap(directory))
-    return path
+    _replace(bootstrap_path(directory), bootstrap(directory))
+
+
+def bootstrap_path(directory: Path) -> Path:
+    """What the relay's Envoy is started with."""
+    return directory / "bootstrap.json"
 
 
 class Relay:
@@ -200,4 +203,7 @@ class Relay:
 def _replace(path: Path, content: Json) -> None:
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(json.dumps(content, indent=1))
+    with contextlib.suppress(FileNotFoundError):
+        before = path.stat()
+        os.chown(temporary, before.st_uid, before.st_gid)
     os.replace(temporary, path)  # noqa: PTH105  Envoy notices only a rename

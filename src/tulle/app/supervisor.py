@@ -31,6 +31,7 @@ import structlog
 
 from tulle.agent import cleanup, namespace, uplink
 from tulle.agent.envoy import program
+from tulle.agent.host import invoking_user
 from tulle.agent.inner_socket import InnerSockets
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.agent.network import Network, NetworkError, choose_subnets
@@ -53,6 +54,8 @@ class Supervisor:
     def __init__(self, paths: Layout, trust_domain: str, images: Path | None) -> None:
         self._layout = paths
         self._trust_domain = trust_domain
+        self._relay = paths.run / "relay"
+        self._user = invoking_user(os.environ)
         self._images = images
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -63,8 +66,7 @@ class Supervisor:
         try:
             await cleanup.clean(self._layout)
             _forget(self._layout)
-            for path in (self._layout.home, self._layout.run, self._layout.logs):
-                durable.private_folder(path)
+            self._make_folders()
             network = await self._make_network()
             with contextlib.closing(InnerSockets()) as sockets:
                 nameserver = await sockets.nameserver(self._layout.hub, str(network.hub))
@@ -72,6 +74,17 @@ class Supervisor:
         finally:
             await cleanup.clean(self._layout)
             _forget(self._layout)
+
+    def _make_folders(self) -> None:
+        for path in (self._layout.home, self._layout.run, self._layout.logs):
+            durable.private_folder(path)
+        relay.prepare(self._relay)
+        if self._user.uid != os.geteuid():
+            # Under sudo the relay is the person's, as the proxies are: it has to get to its own files and to
+            # the gateways' sockets. Nobody can list this folder, and everything in it has its own mode.
+            self._layout.run.chmod(0o711)
+            for path in (self._relay, *self._relay.iterdir()):
+                os.chown(path, self._user.uid, self._user.gid)
 
     async def _make_network(self) -> Network:
         async with _exclusively(_SUBNET_LOCK):
@@ -99,7 +112,6 @@ class Supervisor:
         """`nameserver`: the sockets that workloads ask. They are ours, so that a question waits in them
         while the agent is started again, and is not refused."""
         paths = self._layout
-        relay_directory = paths.run / "relay"
         common = ["--host", HOST, "--join-token-file", str(paths.home / "join-token")]
         common += ["--workload-subnet", str(network.workloads), "--service-subnet", str(network.services)]
         tulle = [sys.executable, "-m", "tulle.cli.main"]
@@ -107,7 +119,7 @@ class Supervisor:
         commands = {
             "controlplane": [
                 *(*tulle, "controlplane", *common, "--trust-domain", self._trust_domain),
-                *("--relay", str(relay_directory), *images),
+                *("--relay", str(self._relay), *images),
             ],
             "agent": [
                 *("nsenter", f"--net={paths.hub}", "--", *tulle, "agent", *common),
@@ -121,8 +133,9 @@ class Supervisor:
                 str(paths.resolver_socket),
             ],
             "relay": [
-                *("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
-                *(str(program()), "-c", str(relay.prepare(relay_directory)), "--disable-hot-restart"),
+                *("setpriv", f"--reuid={self._user.uid}", f"--regid={self._user.gid}", "--clear-groups"),
+                *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
+                *(str(program()), "-c", str(relay.bootstrap_path(self._relay)), "--disable-hot-restart"),
                 *("--concurrency", "1", "--log-level", "warning"),
             ],
         }

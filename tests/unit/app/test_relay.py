@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tulle.agent.envoy import program
-from tulle.app.relay import Relay, Target, choose_ports, prepare
+from tulle.app.relay import Relay, Target, bootstrap_path, choose_ports, prepare
 
 
 def target(port: int, gateway: str = "shop-istio") -> Target:
@@ -60,10 +60,12 @@ def test_damaged_notes_of_ports_are_only_an_inconvenience(tmp_path: Path) -> Non
 
 
 def test_envoy_accepts_the_files(tmp_path: Path) -> None:
-    bootstrap = prepare(tmp_path)
+    prepare(tmp_path)
     Relay(tmp_path).publish([target(80), target(443)])
     done = subprocess.run(
-        [str(program()), "--mode", "validate", "-c", str(bootstrap)], capture_output=True, text=True
+        [str(program()), "--mode", "validate", "-c", str(bootstrap_path(tmp_path))],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     static = {"static_resources": {}}
