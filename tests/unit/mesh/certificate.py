@@ -9,14 +9,15 @@ import trustme
 
 
 @lru_cache
-def _pair() -> tuple[str, str]:
+def _pair(edition: int) -> tuple[str, str]:
     leaf = trustme.CA().issue_cert("shop.example.com")
     certificate = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
     return base64.b64encode(certificate).decode(), base64.b64encode(leaf.private_key_pem.bytes()).decode()
 
 
-def secret(name: str, namespace: str) -> str:
-    certificate, key = _pair()
+def secret(name: str, namespace: str, edition: int = 1) -> str:
+    """Another `edition` is another certificate."""
+    certificate, key = _pair(edition)
     return f"""
 apiVersion: v1
 kind: Secret
