@@ -24,7 +24,6 @@ def destination() -> Tree:
                     "format_string": {
                         "text_format_source": {"inline_string": "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%"}
                     },
-                    "read_only": True,
                 }
             ]
         ),
