@@ -200,7 +200,7 @@ class Mesh:
     def diagnosis(self) -> str:
         """The ends of the mesh's own logs: what a failed test shows."""
         found: list[str] = []
-        for log in sorted(self.home.glob("**/*.log")):
+        for log in sorted((self.home / "logs").glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-15:]
             found.append(f"--- {log.relative_to(self.home)}\n" + "\n".join(lines))
         return "\n".join(found)

@@ -20,6 +20,8 @@ _OURS = re.compile(r"tulle|envoy", re.IGNORECASE)
 class Traces:
     namespaces: frozenset[str] = frozenset()
     """Network namespaces as /proc/PID/ns/net names them."""
+    processes: frozenset[tuple[int, int]] = frozenset()
+    """What runs in those: process id and start time."""
     files: frozenset[Path] = frozenset()
     """Files in folders that everybody shares."""
 
@@ -28,15 +30,25 @@ def observe(layout: Layout) -> Traces:
     """What is there now."""
     mounted = layout.namespaces.iterdir() if layout.namespaces.is_dir() else ()
     shared = (each for folder in _SHARED if folder.is_dir() for each in folder.iterdir())
+    namespaces = frozenset(f"net:[{path.stat().st_ino}]" for path in mounted)
     return Traces(
-        namespaces=frozenset(f"net:[{path.stat().st_ino}]" for path in mounted),
+        namespaces=namespaces,
+        processes=frozenset((each.pid, each.start) for each in _processes() if each.namespace in namespaces),
         files=frozenset(each for each in shared if _OURS.search(each.name)),
     )
 
 
 def remains(layout: Layout, before: Traces, seen: Traces) -> list[str]:
     """What is left of an ended mesh, in words. `seen`: what it had while it ran."""
-    found = [f"process {each}" for each in _processes(layout, seen)]
+    found = [
+        f"process {each.pid} {each.words}"
+        for each in _processes()
+        if (each.pid, each.start) in seen.processes
+        or each.namespace in seen.namespaces
+        or str(layout.run) in each.words
+        or str(layout.home) in each.words
+        or f"TULLE_HOME={layout.home}" in each.environment
+    ]
     found += [
         f"mount {line}"
         for line in Path("/proc/self/mountinfo").read_text().splitlines()
@@ -52,20 +64,28 @@ def remains(layout: Layout, before: Traces, seen: Traces) -> list[str]:
     return found
 
 
-def _processes(layout: Layout, seen: Traces) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Process:
+    pid: int
+    start: int
+    """In ticks after boot: two processes with one id differ in it."""
+    words: str
+    environment: tuple[str, ...]
+    namespace: str
+
+
+def _processes() -> Iterator[_Process]:
+    """All of this machine but ourselves."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (entry / "environ").read_bytes().split(b"\0")
-            namespace = (entry / "ns" / "net").readlink()
+            yield _Process(
+                pid=int(entry.name),
+                start=int((entry / "stat").read_text().rpartition(")")[2].split()[19]),
+                words=(entry / "cmdline").read_text(errors="replace").replace("\0", " "),
+                environment=tuple((entry / "environ").read_text(errors="replace").split("\0")),
+                namespace=str((entry / "ns" / "net").readlink()),
+            )
         except OSError:  # it has just ended
             continue
-        if (
-            str(namespace) in seen.namespaces
-            or str(layout.run) in words
-            or str(layout.home) in words
-            or f"TULLE_HOME={layout.home}".encode() in environment
-        ):
-            yield f"{entry.name} {words}"
