@@ -145,12 +145,14 @@ def grouped(reasons: Sequence[str]) -> str:
 def missing(status: Status) -> tuple[str, ...]:
     """Why a mesh is not ready: `shop/reviews-v1: its readiness probe fails: ...`. Empty: it is.
 
-    A Job that has succeeded is as ready as it gets.
+    A Job that has succeeded is as ready as it gets; its proxy ended with it.
     """
     reasons: list[str] = []
     for each in status.workloads:
         who = f"{each.namespace}/{each.name}"
-        if not each.ready and each.phase != "succeeded":
+        if each.phase == "succeeded":
+            continue
+        if not each.ready:
             reasons.append(f"{who}: {each.message or each.phase}")
         elif each.proxy.state in ("pending", "disconnected"):
             reasons.append(f"{who}: its proxy is {each.proxy.state}")

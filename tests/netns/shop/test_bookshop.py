@@ -107,7 +107,6 @@ def test_status_has_the_shape_that_scripts_rely_on(shop: Mesh) -> None:
 def test_every_proxy_is_in_sync_and_a_workload_outside_of_the_mesh_has_none(shop: Mesh) -> None:
     states = {each["name"]: each["proxy"]["state"] for each in shop.status()["workloads"]}
     assert states.pop("outsider") == "none"
-    # mortal-a and mortal-b end in another test; their proxies stay.
     assert set(states.values()) == {"synced"}
 
 

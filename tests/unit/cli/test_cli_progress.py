@@ -76,7 +76,7 @@ def test_what_is_missing() -> None:
     rejected = ProxyStatus(state="rejected", error="bad")
     status = Status(
         workloads=(
-            workload("job", ready=False, phase="succeeded"),
+            workload("job", ready=False, phase="succeeded", proxy=ProxyStatus(state="disconnected")),
             workload("plain", proxy=ProxyStatus(state="none")),
             workload("sick", proxy=rejected),
         ),
