@@ -15,12 +15,13 @@ from tulle.ads.cache import Cache
 from tulle.ads.resource import NAMES, WORKLOAD, Resource
 from tulle.kit.derived import Derived
 from tulle.mesh.endpoint import EndpointQuery
-from tulle.mesh.resolve import Part, Resolution
+from tulle.mesh.resolve import Part, PartKind, Resolution
 from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.xds.bundle import Translated
 from tulle.xds.translate import (
+    translate_certificate,
     translate_endpoints,
     translate_gateway,
     translate_inbound,
@@ -47,11 +48,16 @@ class Plan:
     nodes: dict[str, tuple[str, ...]]
     """node -> its parts in the cache"""
     parts: frozenset[Part]
+    gateways: frozenset[WorkloadId]
 
 
 def proxy_node(at: WorkloadId) -> str:
     """The cache's name of a proxy."""
     return f"{at[0]}/{at[1]}"
+
+
+def _certificates_part(gateway: WorkloadId) -> str:
+    return f"certificates/{proxy_node(gateway)}"
 
 
 def host_node(host: str) -> str:
@@ -84,10 +90,13 @@ class Pipeline:
         self._part_content: Derived[Part, Content] = Derived(
             graph, lambda part: self._resources(self._translated(part)), "part_content"
         )
+        self._certificates: Derived[WorkloadId, Content] = Derived(
+            graph, self._translate_certificates, "certificates"
+        )
         self._of_parts: Derived[str, dict[str, Content]] = Derived(graph, self._gather_parts, "all_parts")
         self._of_all: Derived[str, Content] = Derived(graph, self._gather, "all_content")
         self._put: dict[str, Content] = {}
-        self._assigned = Plan({}, frozenset())
+        self._assigned = Plan({}, frozenset(), frozenset())
         self._queried: frozenset[EndpointQuery] = frozenset()
         self.revision = 0
         """Counts the turns."""
@@ -152,6 +161,8 @@ class Pipeline:
         for part in self._assigned.parts - plan.parts:
             self._part_content.forget(part)
             self._translated.forget(part)
+        for gateway in self._assigned.gateways - plan.gateways:
+            self._certificates.forget(gateway)
         self._assigned = plan
 
     # -- the functions behind the cells ----------------------------------------------------------
@@ -159,15 +170,20 @@ class Pipeline:
     def _make_plan(self, _: str) -> Plan:
         parts = {at: self._resolution.parts(at) for at in self._resolution.proxies()}
         nodes = {proxy_node(at): (*map(str, each), ENDPOINTS) for at, each in parts.items()}
+        gateways = frozenset(at for at, each in parts.items() if each[0].kind is PartKind.GATEWAY)
+        for at in gateways:
+            nodes[proxy_node(at)] += (_certificates_part(at),)
         nodes[host_node(self._world.settings.host)] = _OF_HOSTS
-        return Plan(nodes, frozenset(part for each in parts.values() for part in each))
+        return Plan(nodes, frozenset(part for each in parts.values() for part in each), gateways)
 
     def _find_queries(self, _: str) -> frozenset[EndpointQuery]:
         parts = self._plan("").parts
         return frozenset(q for part in parts for q in self._resolution.endpoint_queries(part).values())
 
     def _gather_parts(self, _: str) -> dict[str, Content]:
-        return {str(part): self._part_content(part) for part in self._plan("").parts}
+        plan = self._plan("")
+        found = {str(part): self._part_content(part) for part in plan.parts}
+        return found | {_certificates_part(at): self._certificates(at) for at in plan.gateways}
 
     def _gather(self, part: str) -> Content:
         """What there is one of for each service or workload of the mesh."""
@@ -191,6 +207,10 @@ class Pipeline:
                 return translate_proxyless(client)
             case None:
                 return ()
+
+    def _translate_certificates(self, gateway: WorkloadId) -> Content:
+        """Keys are in the parts of their gateways alone, and not in what `content` shows."""
+        return self._resources(map(translate_certificate, self._resolution.certificates(gateway)))
 
     def _encode_assignment(self, at: WorkloadId) -> Resource | None:
         assignment = self._world.assignment(at)

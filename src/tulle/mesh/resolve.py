@@ -16,6 +16,7 @@ from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import conflicts, inbound
 from tulle.mesh.outbound import OutboundCells
+from tulle.mesh.policy.certificate import certificate
 from tulle.mesh.problem import Problem, locate
 from tulle.mesh.proxyless import proxyless
 from tulle.mesh.review import ReviewCells
@@ -23,7 +24,17 @@ from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.status import StatusCells
-from tulle.mesh.view import Cluster, Discovery, Gateway, Inbound, Outbound, Proxyless, View, WorkloadView
+from tulle.mesh.view import (
+    Certificate,
+    Cluster,
+    Discovery,
+    Gateway,
+    Inbound,
+    Outbound,
+    Proxyless,
+    View,
+    WorkloadView,
+)
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Finding
@@ -89,6 +100,14 @@ class Resolution:
     def gateway(self, at: WorkloadId) -> Gateway | None:
         """What a gateway's proxy does; None for another workload."""
         return self._gateways.gateway(at)
+
+    def certificates(self, at: WorkloadId) -> tuple[Certificate, ...]:
+        """The certificates and keys of a gateway's listeners, sorted by the names of their Secrets."""
+        gateway = self.gateway(at)
+        chains = (chain for each in (gateway.listeners if gateway else ()) for chain in each.chains)
+        named = sorted({name for chain in chains if chain.tls is not None for name in chain.tls.secrets})
+        found = (certificate(self._world, *name.split("/", 1)) for name in named)
+        return tuple(each for each in found if each is not None)
 
     def proxyless(self, scope: str) -> Proxyless:
         """What gRPC clients of a namespace see when they call out without an Envoy."""

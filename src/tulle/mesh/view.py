@@ -11,7 +11,7 @@ and EnvoyFilters know from Istio (`outbound|9080|v1|reviews.shop.svc.cluster.loc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -329,6 +329,16 @@ class ServerTls:
     """TLS that a gateway terminates with the named Secrets (`namespace/name`, type kubernetes.io/tls)."""
 
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What stands behind a name in `ServerTls`. Not a part of a View, which people are shown."""
+
+    secret: str
+    """namespace/name"""
+    chain_pem: bytes
+    key_pem: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ PreviousHosts = _message(
 )
 UpstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "UpstreamTlsContext")
 DownstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "DownstreamTlsContext")
+Secret = _message(_EXTENSION + "transport_sockets.tls.v3.secret_pb2", "Secret")
 RawBuffer = _message(_EXTENSION + "transport_sockets.raw_buffer.v3.raw_buffer_pb2", "RawBuffer")
 HttpProtocolOptions = _message(
     _EXTENSION + "upstreams.http.v3.http_protocol_options_pb2", "HttpProtocolOptions"

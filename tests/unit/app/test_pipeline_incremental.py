@@ -12,11 +12,12 @@ from tests.unit.mesh.certificate import secret
 from tests.unit.mesh.worldly import publish, report, report_all, world_of
 from tulle.ads import wire
 from tulle.ads.cache import Cache, View
-from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
+from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resource
 from tulle.ads.subscription import Subscription
 from tulle.ads.wire import DeltaRequest
 from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.mesh.resolve import Resolution
+from tulle.model.resource import Key
 
 NAMESPACES = 50
 PER_NAMESPACE = 20
@@ -121,6 +122,8 @@ class Proxy:
                     self.listeners |= {each.name: each.body for each in response.resources}
                 self._subscription.request(DeltaRequest(response.type_url, nonce=response.nonce))
                 self._ask(need for resource in response.resources for need in resource.needs)
+                if response.type_url == LISTENER and self._node == GATEWAY:
+                    self._ask([(SECRET, "kubernetes://ns0/edge")])
 
     def _ask(self, needs: Iterable[tuple[str, str]]) -> None:
         wanted: dict[str, set[str]] = {}
@@ -291,10 +294,16 @@ def test_a_readiness_is_serialised_once_and_is_one_message_for_each(mesh: Mesh) 
         assert changed.name == "outbound|80||web.ns7.svc.cluster.local"
 
 
-def test_another_certificate_is_other_configuration_for_nobody(mesh: Mesh) -> None:
+def test_a_certificate_is_a_secret_of_its_gateway(mesh: Mesh) -> None:
     done = mesh.write(secret("edge", "ns0", edition=2))
-    assert done.computed == {"gateway": 1}
-    assert done.messages == []
+    assert done.computed == {"gateway": 1, "certificates": 1, "all_parts": 1}
+    (message,) = done.messages
+    assert (message.node, message.type_url) == (GATEWAY, SECRET)
+    assert done.serialised == 1
+    gone = mesh.after(lambda: mesh.world.resources.remove(Key("", "Secret", "ns0", "edge")))
+    assert gone.nodes == {GATEWAY}
+    back = mesh.write(secret("edge", "ns0", edition=2))
+    assert back.nodes == {GATEWAY}
 
 
 def test_a_comment_is_for_nobody(mesh: Mesh) -> None:

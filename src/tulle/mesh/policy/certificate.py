@@ -1,19 +1,29 @@
-"""Whether a Secret holds a certificate and its key, as a gateway needs them.
-
-Read by `gateway.py` and `status.py`. The agent gives the content to the proxy; here it is only looked at.
-"""
+"""A Secret's certificate and key, as gateways need them. Read by `gateway.py`, `status.py`, `resolve.py`."""
 
 from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from tulle.mesh.view import Certificate
 from tulle.mesh.world import World
 from tulle.model.kubernetes import SecretSpec
 from tulle.model.resource import Key, Resource
 
 _NAMES = (("tls.crt", "tls.key"), ("cert", "key"))
 """Of a Secret of type kubernetes.io/tls, and of a generic one as Istio takes it."""
+
+
+def certificate(world: World, namespace: str, name: str) -> Certificate | None:
+    """What a gateway's proxy is given; None if the Secret cannot be used."""
+    if certificate_fault(world, namespace, name):
+        return None
+    secret: Resource[SecretSpec] | None = world.resource(Key("", "Secret", namespace, name))
+    content = secret.spec.content if secret is not None else {}
+    for chain, key in _NAMES:
+        if chain in content and key in content:
+            return Certificate(f"{namespace}/{name}", content[chain], content[key])
+    return None
 
 
 def certificate_fault(world: World, namespace: str, name: str) -> str:
