@@ -84,6 +84,10 @@ def test_a_client_without_an_envoy_is_configured_like_a_proxy(calls: Mesh, workl
     ]
     listening = calls.execute(f"{workload}.calls", "cat", "/proc/net/tcp").stdout
     assert f":{15001:04X} " not in listening, "no Envoy"
+    said = calls.tulle("proxy", "routes", f"{workload}.calls", status=1).stderr
+    assert "takes its configuration itself" in said
+    rendered = calls.tulle("render", f"calls/{workload}", "-f", MANIFEST).stdout
+    assert "name: names:50051" in rendered
 
 
 def test_weights_and_headers_hold_and_follow_a_change_without_a_failed_call(calls: Mesh) -> None:

@@ -170,6 +170,8 @@ class WorkloadStatus(_Message):
     services: tuple[str, ...] = ()
     """Names of services of an App that it belongs to: `tulle exec NAME` accepts them."""
     gateway: bool = False
+    proxyless: bool = False
+    """No Envoy: its own gRPC library is an xDS client, and `proxy` says how that stands."""
 
 
 class ListenerStatus(_Message):

@@ -118,6 +118,7 @@ class Overview:
             owner=_owner(workload.key),
             services=tuple(services),
             gateway=workload.gateway,
+            proxyless=workload.proxyless,
         )
 
     def _message(self, workload: Workload, instance: Instance | None) -> str:

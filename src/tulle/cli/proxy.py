@@ -29,8 +29,13 @@ def register(app: typer.Typer) -> None:
 
 def _admin(name: str, namespace: str | None, path: str, **query: str) -> bytes:
     workload = find(client.mesh().status(), name, namespace)
+    where = f"{workload.namespace}/{workload.name}"
+    if workload.proxyless:
+        raise Failure(
+            f"{where} has no Envoy: its gRPC library takes its configuration itself",
+            remedy=f"`tulle render {where} -f FILES` shows what it is given",
+        )
     if workload.proxy.state == "none":
-        where = f"{workload.namespace}/{workload.name}"
         raise Failure(
             f"{where} has no proxy", remedy='remove `sidecar.istio.io/inject: "false"` to give it one'
         )
