@@ -27,7 +27,7 @@ demo: setup ## the bookshop on a mesh, with a guided tour
 	@$(BIN)/tulle demo
 
 test: setup-test ## every test (those that make network namespaces need root)
-	@$(BIN)/python -m pytest tests/unit tests/property tests/golden tests/wire -n $(JOBS) --dist loadgroup -q
+	@$(BIN)/python -m pytest tests/unit tests/property tests/golden tests/wire -n $(JOBS) --dist loadfile -q
 	@$(BIN)/python -m pytest tests/netns -q
 
 check: setup-test ## lint, types and layers

@@ -188,6 +188,16 @@ def findings(
             console.print(f"  fix: {each.remedy}", markup=False, soft_wrap=True)
 
 
+def applied_findings(found: Iterable[Finding], sources: Mapping[str, str] | None = None) -> None:
+    """What to see after an apply: what is wrong in full, what merely has no effect in one line."""
+    listed = list(found)
+    findings([each for each in listed if each.severity is not Severity.INFO], sources)
+    fields = {each.field.rpartition(".")[2] for each in listed if each.severity is Severity.INFO}
+    if fields:
+        named = ", ".join(sorted(field or "a whole document" for field in fields))
+        note(f"without effect here: {named} (`tulle analyze` says where and why)")
+
+
 def _excerpt(finding: Finding, sources: Mapping[str, str]) -> tuple[str, ...]:
     text = sources.get(finding.file)
     if text is None:

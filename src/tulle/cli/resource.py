@@ -130,7 +130,7 @@ def _written(
     format: Format,
 ) -> int:
     texts = {each.file: each.text for each in documents}
-    output.findings(answered.findings, texts)
+    output.applied_findings(answered.findings, texts)
     if format is Format.TABLE:
         for change in answered.results:
             answer(_line(change, dry_run))

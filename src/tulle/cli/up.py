@@ -96,7 +96,7 @@ def _end(mesh: LocalMesh) -> None:
 
 def _apply(client: Client, documents: tuple[Document, ...]) -> None:
     answer = client.apply(documents)
-    output.findings(answer.findings, {each.file: each.text for each in documents})
+    output.applied_findings(answer.findings, {each.file: each.text for each in documents})
 
 
 def _apply_to_running(options: UpOptions, client: Client, documents: tuple[Document, ...]) -> int:
