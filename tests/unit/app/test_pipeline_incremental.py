@@ -86,7 +86,8 @@ class Message:
     node: str
     type_url: str
     resources: tuple[Resource, ...]
-    content: bytes
+    content: int
+    """The hash of its bytes."""
 
 
 class Proxy:
@@ -117,7 +118,7 @@ class Proxy:
             for response in responses:
                 fields = [self._encoder.delta(resource) for resource in response.resources]
                 content = wire.delta_response(response.type_url, response.nonce, fields, response.removed)
-                self._sent.append(Message(self._node, response.type_url, response.resources, content))
+                self._sent.append(Message(self._node, response.type_url, response.resources, hash(content)))
                 if response.type_url == LISTENER:
                     self.listeners |= {each.name: each.body for each in response.resources}
                 self._subscription.request(DeltaRequest(response.type_url, nonce=response.nonce))
