@@ -152,7 +152,7 @@ def test_a_job_runs_once_to_its_end(programs: Mesh) -> None:
 
 
 def test_what_has_no_meaning_here_is_said_and_not_refused(programs: Mesh) -> None:
-    findings = programs.json("analyze")["findings"]
+    findings = programs.json("analyze", str(MANIFESTS / "kubernetes.yaml"))["findings"]
     [resources] = [each for each in findings if each["field"].endswith("resources")]
     assert resources["severity"] == "info"
     assert resources["file"].endswith("kubernetes.yaml") and resources["line"] > 1
@@ -181,7 +181,7 @@ def test_readiness_opens_and_closes_the_way(programs: Mesh) -> None:
         return any(each["healthy"] for each in found)
 
     with programs.applied(UNREADY):
-        wait_for("it runs and is not ready", lambda: programs.workload("apps", "gate")["phase"] == "running")
+        wait_for("its probe has failed", lambda: "readiness" in programs.workload("apps", "gate")["message"])
         assert not programs.workload("apps", "gate")["ready"]
         assert programs.request("client.apps", "http://gate:8000/")["status"] == 503
         programs.execute("gate.apps", "touch", "/tmp/open")
