@@ -19,6 +19,8 @@ from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.mesh.resolve import Resolution
 from tulle.model.resource import Key
 
+pytestmark = pytest.mark.xdist_group("thousand")  # one such mesh is enough for all tests
+
 NAMESPACES = 50
 PER_NAMESPACE = 20
 GATEWAY = "ns0/edge-istio"
@@ -308,7 +310,8 @@ def test_a_certificate_is_a_secret_of_its_gateway(mesh: Mesh) -> None:
 
 
 def test_a_comment_is_for_nobody(mesh: Mesh) -> None:
-    done = mesh.write(http_route("/b", comment="# every line moves"))
+    mesh.write(http_route("/d"))
+    done = mesh.write(http_route("/d", comment="# every line moves"))
     assert (done.computed, done.serialised, done.messages) == ({}, 0, [])
 
 
