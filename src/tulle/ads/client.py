@@ -41,7 +41,8 @@ _EOF: Any = vars(grpc.aio)["EOF"]  # missing in the published types
 _log = structlog.get_logger("tulle.ads")
 
 
-def _default_backoff() -> Backoff:
+def default_backoff() -> Backoff:
+    """Between the tries of one stream, in seconds."""
     return Backoff(first=0.1, limit=2.0)
 
 
@@ -87,7 +88,7 @@ class Upstream:
         downstream: Downstream | None = None,
         disk: Disk | None = None,
         observe: Callable[[UpstreamStatus], None] | None = None,
-        backoff: Callable[[], Backoff] = _default_backoff,
+        backoff: Callable[[], Backoff] = default_backoff,
         now: Callable[[], float] = time.time,
     ) -> None:
         """`channel_factory` makes a channel (with CHANNEL_OPTIONS) with the credentials of the day;

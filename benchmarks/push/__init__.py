@@ -1,0 +1,1 @@
+"""The control plane: what one change costs with many proxies, and how soon they are back after its death."""
