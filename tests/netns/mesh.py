@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from tests.netns.traces import Traces, observe, remains
 from tulle.agent.layout import Layout, layout
@@ -224,18 +226,31 @@ class Terminal:
     """A command that runs, and what it has printed so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout
         self.process = process
-        self._stream: TextIO = process.stdout
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._said: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
 
-    def until(self, text: str) -> str:
-        """Read up to a line that holds the text, and return the line."""
-        for line in self._stream:
-            self._said.append(line)
-            if text in line:
-                return line
-        raise AssertionError(f"it never said “{text}”:\n" + "".join(self._said))
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+
+    def until(self, text: str, patience: float = PATIENCE_SECONDS) -> str:
+        """Wait for a line that holds the text, and return the line."""
+        deadline = time.monotonic() + patience
+        try:
+            while True:
+                line = self._lines.get(timeout=max(0, deadline - time.monotonic()))
+                self._said.append(line)
+                if text in line:
+                    return line
+        except queue.Empty:
+            raise AssertionError(f"it never said “{text}”:\n" + "".join(self._said)) from None
+
+    def close(self) -> None:
+        self._reader.join(PATIENCE_SECONDS)
 
     def interrupt(self) -> None:
         """Ctrl-C: the terminal sends it to the whole foreground process group."""
@@ -243,8 +258,11 @@ class Terminal:
 
     def end(self, seconds: float = 60) -> tuple[int, str]:
         """Wait for its end: (exit status, everything that it printed)."""
-        self._said.extend(self._stream)
-        return self.process.wait(seconds), "".join(self._said)
+        status = self.process.wait(seconds)
+        self._reader.join()
+        while not self._lines.empty():
+            self._said.append(self._lines.get())
+        return status, "".join(self._said)
 
 
 @contextmanager
@@ -260,7 +278,9 @@ def terminal(mesh: Mesh, *arguments: str | Path) -> Iterator[Terminal]:
         start_new_session=True,
     )
     with process:
+        shown = Terminal(process)
         try:
-            yield Terminal(process)
+            yield shown
         finally:
             process.kill()
+            shown.close()

@@ -21,6 +21,9 @@ from tulle.cli.place import layout
 from tulle.cli.progress import Outcome, follow_until_ready, line
 from tulle.cli.status import overview
 
+_LOOK_MILLISECONDS = 1000
+"""How often watched files are looked at without an event."""
+
 
 def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay: bool = True) -> int:
     """Run what the files describe. Returns the exit status; raises Failure.
@@ -52,7 +55,7 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
                 if not outcome.ready:
                     raise Failure("the mesh did not become ready", remedy="wait longer with --timeout")
                 then(client)
-            status = _stay(options, client, mesh) if stay else 0
+            status = _stay(options, client, mesh, documents) if stay else 0
         except BaseException:
             _end(mesh)
             raise
@@ -114,13 +117,13 @@ def _tell(outcome: Outcome) -> None:
         output.complain(Failure(reason))
 
 
-def _stay(options: UpOptions, client: Client, mesh: LocalMesh) -> int:
+def _stay(options: UpOptions, client: Client, mesh: LocalMesh, applied: tuple[Document, ...]) -> int:
     """In the foreground until Ctrl-C, or until the mesh ends by itself."""
     output.note("the mesh runs until Ctrl-C")
     stop = threading.Event()
     previous = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if options.watch:
-        threading.Thread(target=_follow_files, args=(options, client, stop), daemon=True).start()
+        threading.Thread(target=_follow_files, args=(options, client, applied, stop), daemon=True).start()
     try:
         while mesh.alive() and not stop.wait(0.2):
             pass
@@ -134,21 +137,37 @@ def _stay(options: UpOptions, client: Client, mesh: LocalMesh) -> int:
     return 0
 
 
-def _follow_files(options: UpOptions, client: Client, stop: threading.Event) -> None:
-    """Apply the files again whenever they change. What has gone from them is deleted."""
-    known = sources.read([str(path) for path in options.paths])
-    for _ in watchfiles.watch(*options.paths, stop_event=stop, raise_interrupt=False):
+def _follow_files(
+    options: UpOptions, client: Client, applied: tuple[Document, ...], stop: threading.Event
+) -> None:
+    """Apply the files again whenever they change. What has gone from them is deleted.
+
+    Looks without an event too: what changed before the watch began never has one.
+    """
+    seen = documents = applied
+    said = ""
+    for _ in watchfiles.watch(
+        *options.paths,
+        stop_event=stop,
+        raise_interrupt=False,
+        yield_on_timeout=True,
+        rust_timeout=_LOOK_MILLISECONDS,
+    ):
         try:
             documents = sources.read([str(path) for path in options.paths])
-            if documents != known:
-                _replace(client, known, documents)
-                known = documents
-                output.note("applied the changed files")
+            if documents == seen:
+                continue
+            _replace(client, applied, documents)
+            applied, seen, said = documents, documents, ""
+            output.note("applied the changed files")
         except Refusal as refusal:
+            seen = documents
             output.complain(refusal)
             output.findings(refusal.findings, refusal.sources)
         except Failure as failure:
-            output.complain(failure)
+            if said != str(failure):
+                output.complain(failure)
+            said = str(failure)
 
 
 def _replace(client: Client, before: tuple[Document, ...], after: tuple[Document, ...]) -> None:
