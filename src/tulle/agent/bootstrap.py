@@ -69,6 +69,14 @@ def bootstrap(assignment: WorkloadAssignment, domain: str, open_files: int) -> d
         # Nobody collects statistics by time: they are read over the admin socket.
         "stats_flush_on_admin": True,
         "stats_config": {
+            # Envoy's own rule for this tag ends at the first dot, and clusters' names have many.
+            "use_all_default_tags": False,
+            "stats_tags": [
+                {
+                    "tag_name": "envoy.cluster_name",
+                    "regex": r"^cluster\.(((?:outbound|inbound)\|.*?)\.)(?:ssl\.|upstream_)",
+                }
+            ],
             "stats_matcher": {
                 "inclusion_list": {
                     "patterns": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def test_the_node_is_named_as_mesh_tools_know_it() -> None:
     gateway = REVIEWS.model_copy(update={"gateway": True, "labels": ()})
     assert node_id(gateway, "cluster.local").startswith("router~")
     assert "locality" not in bootstrap(gateway, "cluster.local", 20_000)["node"]
+
+
+def test_metrics_name_the_whole_cluster() -> None:
+    (rule,) = bootstrap(REVIEWS, "cluster.local", 20_000)["stats_config"]["stats_tags"]
+    found = re.search(rule["regex"], "cluster.outbound|9080|v1|reviews.shop.svc.cluster.local.ssl.handshake")
+    assert found is not None
+    assert found[2] == "outbound|9080|v1|reviews.shop.svc.cluster.local"
 
 
 def test_only_the_agents_user_opens_the_admin_interface_and_all_upstream_sockets_are_marked() -> None:
