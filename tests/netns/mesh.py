@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.netns.traces import Traces, observe, remains
+from tests.netns.traces import Traces, observe, processes, remains
 from tulle.agent.layout import Layout, layout
 
 TULLE = Path(sys.executable).with_name("tulle")
@@ -182,22 +182,24 @@ class Mesh:
         """The endpoints of one cluster in a workload's Envoy."""
         return [each for each in self.json("proxy", "endpoints", workload) if each["cluster"] == cluster]
 
-    def processes(self, word: str) -> set[int]:
-        """Processes of this mesh whose command line has a word that ends so."""
-        found: set[int] = set()
-        for entry in Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_text().split("\0") if entry.name.isdigit() else []
-            except (OSError, UnicodeDecodeError):  # it has just ended
-                continue
-            ours = any(str(self.home) in each or str(self.layout.run) in each for each in words)
-            if ours and any(each.endswith(word) for each in words):
-                found.add(int(entry.name))
-        return found
-
     def daemon(self, name: str) -> int | None:
         """The process id of the control plane or the agent."""
-        return next(iter(self.processes(name)), None)
+        found = (
+            each.pid
+            for each in processes()
+            if f"TULLE_HOME={self.home}" in each.environment and f"tulle.cli.main {name} " in each.words
+        )
+        return next(found, None)
+
+    def proxy_process(self, namespace: str, name: str) -> int:
+        """The process id of a workload's Envoy."""
+        (path,) = self.layout.namespaces.glob(f"{namespace}.{name}.*")
+        (envoy,) = (
+            each.pid
+            for each in processes()
+            if each.namespace == f"net:[{path.stat().st_ino}]" and each.words.split(" ")[0].endswith("envoy")
+        )
+        return envoy
 
     def diagnosis(self) -> str:
         """The ends of the mesh's own logs: what a failed test shows."""
@@ -219,7 +221,8 @@ def mesh_in(home: Path) -> Iterator[Mesh]:
         seen = observe(mesh.layout)
     finally:
         mesh.down()
-    assert remains(mesh.layout, before, seen) == []
+    left = remains(mesh.layout, before, seen)
+    assert not left, left
 
 
 class Terminal:

@@ -185,11 +185,10 @@ def test_a_killed_agent_costs_no_request_and_finds_its_processes_again(pair: Mes
 
 
 def test_a_killed_proxy_comes_back(pair: Mesh) -> None:
-    envoy = next(
-        pid for pid in pair.processes("envoy") if "client" in Path(f"/proc/{pid}/cmdline").read_text()
-    )
+    envoy = pair.proxy_process("pair", "client")
     os.kill(envoy, signal.SIGKILL)
-    wait_for("its calls are answered again", lambda: envoy not in pair.processes("envoy") and answers(pair))
+    wait_for("its calls are answered again", lambda: answers(pair))
+    assert pair.proxy_process("pair", "client") != envoy
     pair.ready("pair", "client")
 
 
@@ -236,7 +235,11 @@ def test_an_applied_deployment_runs_and_a_deleted_one_stops(pair: Mesh) -> None:
 
 
 def test_one_bad_document_stops_the_whole_set(pair: Mesh) -> None:
-    bad = DEPLOYMENT + "---\n" + DEPLOYMENT.replace("late", "bad").replace("containers", "containerz")
+    bad = (
+        DEPLOYMENT
+        + "---\n"
+        + DEPLOYMENT.replace("name: late", "name: bad").replace("containers", "containerz")
+    )
     refused = pair.apply(bad, status=1)
     assert "containerz" in refused.stderr and "nothing was changed" in refused.stderr
     assert pair.json("get", "deployment", "-n", "pair")["items"] == []

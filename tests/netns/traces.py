@@ -33,7 +33,7 @@ def observe(layout: Layout) -> Traces:
     namespaces = frozenset(f"net:[{path.stat().st_ino}]" for path in mounted)
     return Traces(
         namespaces=namespaces,
-        processes=frozenset((each.pid, each.start) for each in _processes() if each.namespace in namespaces),
+        processes=frozenset((each.pid, each.start) for each in processes() if each.namespace in namespaces),
         files=frozenset(each for each in shared if _OURS.search(each.name)),
     )
 
@@ -42,7 +42,7 @@ def remains(layout: Layout, before: Traces, seen: Traces) -> list[str]:
     """What is left of an ended mesh, in words. `seen`: what it had while it ran."""
     found = [
         f"process {each.pid} {each.words}"
-        for each in _processes()
+        for each in processes()
         if (each.pid, each.start) in seen.processes
         or each.namespace in seen.namespaces
         or str(layout.run) in each.words
@@ -65,7 +65,7 @@ def remains(layout: Layout, before: Traces, seen: Traces) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Process:
+class Process:
     pid: int
     start: int
     """In ticks after boot: two processes with one id differ in it."""
@@ -74,13 +74,13 @@ class _Process:
     namespace: str
 
 
-def _processes() -> Iterator[_Process]:
+def processes() -> Iterator[Process]:
     """All of this machine but ourselves."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            yield _Process(
+            yield Process(
                 pid=int(entry.name),
                 start=int((entry / "stat").read_text().rpartition(")")[2].split()[19]),
                 words=(entry / "cmdline").read_text(errors="replace").replace("\0", " "),
