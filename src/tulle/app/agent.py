@@ -38,7 +38,7 @@ from tulle.agent.host import Host, invoking_user
 from tulle.agent.inner_socket import InnerSockets, open_nameserver
 from tulle.agent.join import JoinRefused
 from tulle.agent.layout import Layout, LayoutError, layout, process_name, proxy_process_name
-from tulle.agent.network import Network
+from tulle.agent.network import Network, NetworkError
 from tulle.agent.probe import Prober
 from tulle.agent.reports import Reports
 from tulle.agent.roster import Roster
@@ -67,7 +67,14 @@ def main(options: AgentOptions) -> int:
     try:
         paths = layout(options.home, os.geteuid(), os.environ)
         asyncio.run(_run(options, paths))
-    except (CredentialsError, JoinRefused, InvalidToken, LayoutError, unix_http.SocketError) as error:
+    except (
+        CredentialsError,
+        InvalidToken,
+        JoinRefused,
+        LayoutError,
+        NetworkError,
+        unix_http.SocketError,
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -132,11 +139,12 @@ async def _serve(options: AgentOptions, paths: Layout) -> None:
     nameserver = Nameserver(paths.resolver_socket)
     desired = Desired(cache, options.host, roster, nameserver)
     discovery.add_host(host_node(options.host), host_node(options.host), (WORKLOAD, NAMES), desired.changed)
+    names = _nameserver_sockets(options.nameserver, network)
     async with asyncio.TaskGroup() as group:
         group.create_task(upstream.run())
         group.create_task(discovery.run())
         group.create_task(secrets.run())
-        group.create_task(nameserver.serve(*_nameserver_sockets(options.nameserver, network)))
+        group.create_task(nameserver.serve(*names))
         group.create_task(api.serve(LocalHost(paths, roster), paths.agent_socket))
         group.create_task(desired.run())
         group.create_task(roster.run())
@@ -269,6 +277,11 @@ def _nameserver_sockets(
     descriptors: tuple[int, int] | None, network: Network
 ) -> tuple[socket.socket, socket.socket]:
     if descriptors is None:
-        return open_nameserver(str(network.hub))
+        try:
+            return open_nameserver(str(network.hub))
+        except OSError as error:
+            raise NetworkError(
+                f"cannot answer DNS on {network.hub}: {error.strerror}; run the agent where that address is"
+            ) from error
     udp, tcp = descriptors
     return socket.socket(fileno=udp), socket.socket(fileno=tcp)

@@ -128,6 +128,7 @@ class Facade:
 
     async def apply(self, request: ApplyRequest) -> ApplyResponse:
         resources, findings = self._read(request.documents)
+        findings = tuple(sorted([*findings, *self._world.clashes(resources)]))
         if has_errors(findings):
             raise Refused(findings)
         if request.dry_run:

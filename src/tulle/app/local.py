@@ -6,6 +6,7 @@ What is said to a person meanwhile is `cli/up.py`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -22,8 +23,11 @@ from tulle.agent.process import ProcessError
 from tulle.agent.program import PACKAGES, missing
 from tulle.app import supervisor
 from tulle.app.settings import UpOptions
+from tulle.kit import durable
 
 _DOWN_SECONDS = 60.0
+_ROOM_BYTES = 1024 * 1024
+"""Less than any mesh writes."""
 _POLL_SECONDS = 0.05
 _ADMINISTRATION = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -93,10 +97,11 @@ class LocalMesh:
                 raise _stuck(self._layout) from None
 
 
-def preflight() -> None:
+def preflight(home: Path) -> None:
     """What this machine lacks, said before anything is touched. Raises LocalError."""
     add_administration_to_path()
     need_root()
+    need_room(home)
     for each in PACKAGES:
         if shutil.which(each) is None:
             raise LocalError(missing(each))
@@ -110,6 +115,22 @@ def add_administration_to_path() -> None:
     """`nft` and `ip` stand in folders that an ordinary user's PATH does not have."""
     path = os.environ.get("PATH", "").split(":")
     os.environ["PATH"] = ":".join([*path, *(each for each in _ADMINISTRATION if each not in path)])
+
+
+def need_room(home: Path) -> None:
+    """Raises LocalError where a mesh could not keep its state: said now, since later no log would take it."""
+    probe = home / "room"
+    try:
+        durable.private_folder(home)
+        probe.write_bytes(bytes(_ROOM_BYTES))
+    except OSError as error:
+        raise LocalError(
+            f"cannot write to {home}: {error.strerror}",
+            remedy="make room there, or set $TULLE_HOME to another place",
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
 
 
 def need_root() -> None:

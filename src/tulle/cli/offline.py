@@ -58,8 +58,9 @@ def read(documents: Sequence[Document]) -> Parsed:
 def check(documents: Sequence[Document]) -> Parsed:
     """As `read`; raises Refusal if there is an error, as the API answers it."""
     parsed = read(documents)
-    if has_errors(parsed.findings):
-        raise refusal("nothing was started", parsed.findings, documents)
+    findings = tuple(sorted([*parsed.findings, *World(Graph(), Settings()).clashes(parsed.resources)]))
+    if has_errors(findings):
+        raise refusal("nothing was started", findings, documents)
     return parsed
 
 

@@ -40,7 +40,7 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
     with _explained():
         if supervisor.running(options.home) is not None:
             return _apply_to_running(options, client, documents)
-        local.preflight()
+        local.preflight(options.home)
         mesh = LocalMesh(paths, options)
         try:
             with line("starting the control plane"):

@@ -6,13 +6,14 @@ here is what was *declared*; whether it runs and is ready is its `Instance`, whi
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
 from tulle.mesh import ingress
 from tulle.mesh.address import Allocation, Book
+from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import Draft, Labels, WorkloadPort, matches
 from tulle.mesh.expansion import OWNERS, expand
@@ -144,6 +145,14 @@ class WorkloadCells:
                 )
         return tuple(found)
 
+    def clashes(self, coming: Iterable[Resource[Any]]) -> tuple[Problem, ...]:
+        """What of these resources, not published yet, declares a workload that another one declares."""
+
+        def standing(at: WorkloadId) -> Iterable[Key]:
+            return (resource.key for resource in self._by_id.get(at) if self._drafts(resource.key))
+
+        return clashes(coming, standing)
+
     # -- the functions behind the cells ----------------------------------------------------------
 
     def _declared_gateways(self) -> tuple[Resource[gateway_api.GatewaySpec], ...]:
@@ -228,16 +237,7 @@ class WorkloadCells:
             for draft in self._drafts(resource.key):
                 first = owners.setdefault(draft.name, draft)
                 if first is not draft:
-                    problems.append(
-                        Problem(
-                            draft.key,
-                            draft.field,
-                            "duplicate-workload",
-                            Severity.ERROR,
-                            f"a workload called {draft.name} is declared by {first.key} already",
-                            "Rename one of them, or put one into another namespace.",
-                        )
-                    )
+                    problems.append(taken(draft, first.key))
         return tuple(problems)
 
     def _make(self, at: WorkloadId) -> Workload | None:

@@ -9,7 +9,7 @@ Fed by the composition root; read by `mesh/` and by the composition root.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from tulle.kit.derived import Graph, Table
@@ -178,6 +178,10 @@ class World:
             *self._assignments.problems(),
         }
         return tuple(sorted(found))
+
+    def clashes(self, coming: Sequence[Resource[Any]]) -> tuple[Finding, ...]:
+        """Why resources that are not published yet cannot be: names of workloads that others have."""
+        return locate(self._workloads.clashes(coming), {each.key: each for each in coming}.get)
 
     def findings(self) -> tuple[Finding, ...]:
         """The problems, with file, line and column."""
