@@ -1,4 +1,5 @@
-"""What the mesh costs, measured side by side in one run: `python -m benchmarks` (docs/reference/benchmarks.md).
+"""What the mesh costs, measured side by side in one run: `python -m benchmarks`.
 
-`datapath/`, `push/`, `startup` and `memory` measure; each gives `report.Row`s, which `report` prints and writes.
+`datapath/`, `push/`, `startup` and `memory` measure; each gives a `report.Report`.
+What each of them does stands in docs/reference/benchmarks.md.
 """

@@ -21,7 +21,7 @@ TULLE = Path(sys.executable).with_name("tulle")
 _PATIENCE_SECONDS = 60.0
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  an outcome
     """A measurement could not be made; the text says why."""
 
 
@@ -71,8 +71,8 @@ class Mesh:
     def settle(self, revision: int) -> None:
         """Wait until every proxy has acknowledged what there is. Raises Failure."""
         last = None
-        for last in self.client.follow(revision, _PATIENCE_SECONDS):
-            pass
+        for progress in self.client.follow(revision, _PATIENCE_SECONDS):
+            last = progress
         if last is None or not last.done or last.rejected:
             raise Failure(f"the proxies did not take it: {last}")
 
@@ -94,7 +94,7 @@ class Mesh:
         return self.processes(namespace, name, "envoy")
 
     def processes(self, namespace: str, name: str, program: str) -> tuple[int, ...]:
-        """The process ids of a program in a workload's network namespace. Raises Failure if there are none."""
+        """The processes of a program in a workload's network namespace. Raises Failure if there are none."""
         found = process.find(program, str(Path(self.namespace(namespace, name)).readlink()))
         if not found:
             raise Failure(f"no {program} runs in {namespace}/{name}")

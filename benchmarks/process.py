@@ -24,7 +24,7 @@ def cpu_seconds_of_all(pids: Iterable[int]) -> float:
 
 
 def cpu_ticks_seconds(pid: int) -> float:
-    """The same with all threads that ever were, in ticks (10 ms): for long measurements of Python processes."""
+    """The same with all threads that ever were, in ticks of 10 ms: for long measurements."""
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_SECONDS
 

@@ -24,7 +24,6 @@ from benchmarks.datapath.load import Generator, Target
 from benchmarks.mesh import Mesh, inside, wait_until
 from tulle.agent.envoy import program
 from tulle.identity import authority, spiffe
-from tulle.identity.svid import Svid
 from tulle.kit.clock import SystemClock
 
 _TRUST_DOMAIN = "bare.example"

@@ -15,6 +15,7 @@ import resource
 import ssl
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import uvloop
 
 from benchmarks.push.http2 import Connection, Stream
 from benchmarks.push.proxy import Library, Proxy, Tally
+from benchmarks.push.world import HOST, TRUST_DOMAIN
 from tulle.ads import wire
 from tulle.ads.client import default_backoff
 from tulle.ads.resource import NAMES, WORKLOAD
@@ -30,7 +32,6 @@ from tulle.identity import spiffe
 from tulle.kit.backoff import Backoff
 from tulle.model.agentapi import REPORT, Instance, Phase, Report
 
-_HOST = "local"
 _LEASE_RENEWAL_SECONDS = 5.0
 _POLL_SECONDS = 0.005
 
@@ -64,7 +65,7 @@ class Link:
             connection = self._connection = Connection(self._fleet.authority, self._lost.set)
             try:
                 await asyncio.get_running_loop().create_unix_connection(
-                    lambda: connection,
+                    partial(_itself, connection),
                     self._fleet.socket,
                     ssl=self._fleet.context,
                     server_hostname=self._fleet.authority,
@@ -100,7 +101,7 @@ class Fleet:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.socket = str(options.socket)
-        self.authority = spiffe.controlplane_name(options.trust_domain)
+        self.authority = spiffe.controlplane_name(TRUST_DOMAIN)
         self.context = _context(options.credentials)
         self.instances: dict[tuple[str, str], Instance] = {}
         self.tally = Tally()
@@ -112,7 +113,7 @@ class Fleet:
         """Connect the host's own streams: its assignments, and the report that all workloads are ready."""
         for namespace, name in workloads:
             self.instances[namespace, name] = _instance(namespace, name, ready=True)
-        node = Proxy(host_node(_HOST), self._library, Tally(), (WORKLOAD, NAMES))
+        node = Proxy(host_node(HOST), self._library, Tally(), (WORKLOAD, NAMES))
         self._host = Link(self, [node], reports=True)
         return {}
 
@@ -140,8 +141,8 @@ class Fleet:
     async def wait(self, type_url: str, messages: int, seconds: float) -> dict[str, Any]:
         """Until so many messages of a type have come since the last reset, or the time is over."""
         deadline = time.monotonic() + seconds
-        while self.tally.messages[type_url] < messages and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
+        while self.tally.messages[type_url] < messages and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL_SECONDS)  # an event would cost something with each message
         return await self.count()
 
     async def count(self) -> dict[str, Any]:
@@ -153,6 +154,10 @@ class Fleet:
             "last": self.tally.last,
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
         }
+
+
+def _itself(connection: Connection) -> Connection:
+    return connection
 
 
 def _instance(namespace: str, name: str, *, ready: bool) -> Instance:
@@ -182,7 +187,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--credentials", type=Path, required=True)
-    parser.add_argument("--trust-domain", required=True)
     gc.disable()
     random.seed(1)
     uvloop.run(_main(parser.parse_args()))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from weakref import WeakValueDictionary
 
 from tulle.ads.resource import Resource
 
 REMOVED = ""
 """The version of what does not exist."""
+
+_asked: WeakValueDictionary[frozenset[str], frozenset[str]] = WeakValueDictionary()
+
+
+def shared(names: Iterable[str]) -> frozenset[str]:
+    """These names. A thousand clients ask for the same ones, and share one set of them."""
+    wanted = frozenset(names)
+    return _asked.setdefault(wanted, wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +60,21 @@ class Flight:
 
 @dataclass(slots=True)
 class Channel:
-    """The subscription to one type."""
+    """The subscription to one type.
+
+    There are thousands: a container that is empty again is replaced, for it keeps its memory.
+    """
 
     type_url: str
     wildcard: bool = False
-    names: set[str] = field(default_factory=set[str])
+    names: frozenset[str] = frozenset()  # `shared`
     held: dict[str, str] = field(default_factory=dict[str, str])  # what the client acknowledged
     resumed: bool = False  # whether the client came with resources from an earlier stream
     dirty: dict[str, None] = field(default_factory=dict[str, None])
     forced: set[str] = field(default_factory=set[str])  # to be answered whatever the client has
     waiting: set[str] = field(default_factory=set[str])  # asked for; not known whether it exists
     leaving: dict[str, None] = field(default_factory=dict[str, None])  # removals that are held back
-    retries: deque[tuple[str, ...]] = field(default_factory=deque[tuple[str, ...]])
+    retries: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
     rejected: dict[str, Rejection] = field(default_factory=dict[str, Rejection])
     unready: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     owed: bool = False  # a wildcard is answered even if there is nothing
@@ -71,6 +83,10 @@ class Channel:
     def wants(self, name: str) -> bool:
         """Whether the client asks for a name."""
         return self.wildcard or name in self.names
+
+    def due(self) -> bool:
+        """Whether there may be something to send, and nothing is on its way."""
+        return self.flight is None and bool(self.dirty or self.retries or self.owed or self.leaving)
 
     def busy(self) -> bool:
         """Whether something is to be sent, or sent and not answered."""

@@ -279,11 +279,11 @@ class Server:
             await stream.wake.wait()
             stream.wake.clear()
             while stream.outbox:
-                content = stream.outbox.popleft()
                 self.sent_messages += 1
-                self.sent_bytes += len(content)
+                self.sent_bytes += len(stream.outbox[0])
                 try:
-                    await context.write(content)
+                    # Not kept in a variable, which would hold a stream's last response while it waits.
+                    await context.write(stream.outbox.popleft())
                 except grpc.aio.BaseError:
                     return  # the client is gone; the reader hears of it too and ends the stream
 
@@ -310,7 +310,6 @@ class Server:
             stream.node,
             "rejected" if errors else "synced" if subscription.settled else "pending",
             errors,
-            subscription.acked(),
             subscription.moving,
         )
 

@@ -164,10 +164,6 @@ class StateOfTheWorld:
         channel = self._channels.get(type_url)
         return dict(channel.held) if channel is not None else {}
 
-    def acked(self) -> tuple[tuple[str, int], ...]:
-        """(type url, how many resources the client has)"""
-        return tuple((type_url, len(channel.held)) for type_url, channel in self._channels.items())
-
     def count(self) -> int:
         """How many names and resources this subscription remembers."""
         return sum(len(channel.names) + len(channel.held) for channel in self._channels.values())

@@ -20,8 +20,6 @@ class NodeStatus:
     """Seconds since the epoch when the state became this one."""
     errors: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """(type url, the client's own words, names of the resources) of what it refuses."""
-    acked: tuple[tuple[str, int], ...] = ()
-    """(type url, how many resources the client has acknowledged and still has)"""
     moving: bool = False
     """It is for the client to say something."""
 
@@ -60,15 +58,16 @@ class StatusBoard:
         node: str,
         state: State,
         errors: tuple[tuple[str, str, tuple[str, ...]], ...] = (),
-        acked: tuple[tuple[str, int], ...] = (),
         moving: bool = False,
     ) -> None:
         """Tell how a node stands; observers hear of it if it is news."""
         before = self._statuses.get(node)
-        since = before.since if before is not None and before.state == state else self._now()
-        status = NodeStatus(node, state, since, errors, acked, moving)
-        if status == before:
-            return
+        since = self._now()
+        if before is not None and before.state == state:
+            if before.errors == errors and before.moving == moving:
+                return
+            since = before.since
+        status = NodeStatus(node, state, since, errors, moving)
         self._statuses[node] = status
         if self._observe is not None:
             self._observe(status)

@@ -18,9 +18,10 @@ instead of every content in between, and an acknowledgement says something about
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Protocol
 
-from tulle.ads.channel import REMOVED, Channel, Flight, Progress, Rejection, Response
+from tulle.ads.channel import REMOVED, Channel, Flight, Progress, Rejection, Response, shared
 from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD, Resource
 from tulle.ads.wire import DeltaRequest
 
@@ -105,6 +106,8 @@ class Subscription:
 
     def poll(self) -> list[Response]:
         """What is to be sent now; to be asked after each event."""
+        if not any(channel.due() for channel in self._channels.values()):
+            return []  # most acknowledgements end here
         return [response for response in self._responses() if response is not None]
 
     # -- questions ---------------------------------------------------------------------------------
@@ -113,7 +116,7 @@ class Subscription:
     def settled(self) -> bool:
         """Whether the client has acknowledged all that it is to have now."""
         return not self.moving and not any(
-            channel.busy() or channel.leaving or channel.rejected for channel in self._channels.values()
+            c.busy() or c.leaving or c.rejected for c in self._channels.values()
         )
 
     @property
@@ -126,6 +129,8 @@ class Subscription:
 
     def errors(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         """(type url, the client's detail, names) of what it refuses at its current content."""
+        if not any(channel.rejected for channel in self._channels.values()):
+            return ()
         found: dict[tuple[str, str], list[str]] = {}
         for channel in self._channels.values():
             for name, rejection in channel.rejected.items():
@@ -142,16 +147,12 @@ class Subscription:
     def subscribed(self, type_url: str) -> frozenset[str]:
         """The names that were asked for one by one."""
         channel = self._channels.get(type_url)
-        return frozenset(channel.names) if channel is not None else frozenset()
+        return channel.names if channel is not None else frozenset()
 
     def acknowledged(self, type_url: str) -> dict[str, str]:
         """name -> version of what the client has."""
         channel = self._channels.get(type_url)
         return dict(channel.held) if channel is not None else {}
-
-    def acked(self) -> tuple[tuple[str, int], ...]:
-        """(type url, how many resources the client has)"""
-        return tuple((type_url, len(channel.held)) for type_url, channel in self._channels.items())
 
     def count(self) -> int:
         """How many names and resources this subscription remembers."""
@@ -191,8 +192,9 @@ class Subscription:
             channel.owed = channel.owed or not channel.held
             channel.dirty.update(dict.fromkeys(sorted(self._content.names(channel.type_url))))
             channel.dirty.update(dict.fromkeys(channel.held))
+        if subscribe:
+            channel.names = shared(channel.names | subscribe)
         for name in sorted(subscribe):
-            channel.names.add(name)
             channel.dirty[name] = None
             if name not in request.versions:
                 # "The server must still provide those resources": the client may have forgotten them.
@@ -200,7 +202,7 @@ class Subscription:
         if first:
             # What a client brings along without asking for it is none of ours.
             channel.forget_unwanted()
-            for name in channel.held:
+            for name in channel.held if channel.type_url in _NEEDED else ():
                 self._note_needs(channel, self._content.resource(channel.type_url, name))
         for name in request.unsubscribe:
             self._unsubscribe(channel, name)
@@ -210,7 +212,7 @@ class Subscription:
             channel.wildcard = channel.owed = False
             channel.forget_unwanted()
         elif name in channel.names:
-            channel.names.discard(name)
+            channel.names = shared(channel.names - {name})
             if channel.wildcard:
                 # It may be part of the wildcard: "the server must send a response" that tells.
                 channel.forced.add(name)
@@ -228,7 +230,7 @@ class Subscription:
                 channel.held[name] = version
         # Before the next response can take one of them into the air again.
         for other in self._channels.values():
-            self._unready(other)
+            self._cross_off(other)
 
     def _refuse(self, channel: Channel, detail: str) -> None:
         """A refusal is about a whole response: find out which resource it means by sending them again, those
@@ -256,9 +258,11 @@ class Subscription:
 
     def _responses(self) -> Iterator[Response | None]:
         for channel in self._free:
-            yield self._send(channel, remove=True)
+            if channel.due():
+                yield self._send(channel, remove=True)
         for channel in self._make:
-            yield self._send(channel)
+            if channel.due():
+                yield self._send(channel)
         if self._made():
             refused = any(channel.rejected for channel in self._make)
             for channel in self._use:
@@ -290,13 +294,27 @@ class Subscription:
         return channel is None or not (channel.busy() or channel.leaving)
 
     def _unready(self, channel: Channel) -> bool:
-        """Whether something that the client has still lacks what it needs; what does not is crossed off."""
-        if not channel.unready:
-            return False
-        for name, needs in list(channel.unready.items()):
-            if all(self._is_there(_NEEDED[channel.type_url], need) for need in needs):
-                del channel.unready[name]
+        """Whether something that the client has still lacks what it needs. Up to the first that does, what
+        does not is crossed off."""
+        ready = 0
+        for needs in channel.unready.values():
+            if not self._are_there(_NEEDED[channel.type_url], needs):
+                break
+            ready += 1
+        if ready:
+            channel.unready = dict(islice(channel.unready.items(), ready, None))
         return bool(channel.unready)
+
+    def _cross_off(self, channel: Channel) -> None:
+        """Everything that the client has and that does not lack anything."""
+        below = _NEEDED.get(channel.type_url, "")
+        if channel.unready:
+            channel.unready = {
+                name: needs for name, needs in channel.unready.items() if not self._are_there(below, needs)
+            }
+
+    def _are_there(self, type_url: str, names: Iterable[str]) -> bool:
+        return all(self._is_there(type_url, name) for name in names)
 
     def _is_there(self, type_url: str, name: str) -> bool:
         if self._content.resource(type_url, name) is None:
@@ -335,7 +353,7 @@ class Subscription:
         removed: list[str] = []
         while not (resources or removed):
             last = not channel.retries
-            for name in tuple(channel.dirty) if last else channel.retries.popleft():
+            for name in tuple(channel.dirty) if last else channel.retries.pop(0):
                 resource = self._content.resource(channel.type_url, name)
                 if cautious and self._hold_back(channel, name, resource, blank):
                     channel.dirty[name] = None
@@ -350,6 +368,8 @@ class Subscription:
                     resources.append(resource)
             if last:
                 break
+        if not channel.dirty:
+            channel.dirty = {}
         if not (resources or removed or (channel.owed and self._content.knows_all(channel.type_url))):
             return None
         return self._dispatch(channel, resources, removed)
@@ -403,4 +423,6 @@ class Subscription:
                         endpoints.forced.add(name)
                         endpoints.dirty[name] = None
         channel.forced.difference_update(removed)
+        if not channel.forced:
+            channel.forced = set()
         return Response(channel.type_url, nonce, tuple(resources), tuple(removed))

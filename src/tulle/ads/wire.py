@@ -51,6 +51,10 @@ def _length_delimited(tag: int, content: bytes) -> bytes:
     return _varint(tag << 3 | 2) + _varint(len(content)) + content
 
 
+def _text_field(tag: int, text: str) -> bytes:
+    return _length_delimited(tag, text.encode())
+
+
 class Encoder:
     """Encodes resources, each of them once for all streams."""
 
@@ -108,10 +112,8 @@ def delta_response(
     type_url: str, nonce: str, resources: Iterable[bytes], removed: Iterable[str] = ()
 ) -> bytes:
     """A DeltaDiscoveryResponse around fields that `Encoder.delta` made."""
-    envelope = _discovery.DeltaDiscoveryResponse(
-        type_url=type_url, nonce=nonce, removed_resources=removed
-    ).SerializeToString()
-    return b"".join((envelope, *resources))
+    envelope = _text_field(4, type_url) + _text_field(5, nonce)
+    return b"".join((envelope, *(_text_field(6, name) for name in removed), *resources))
 
 
 def state_of_the_world_response(type_url: str, nonce: str, version: str, resources: Iterable[bytes]) -> bytes:

@@ -23,7 +23,7 @@ async def test_since_is_when_the_state_became_what_it_is() -> None:
     board.set("a", "synced")
     clock.advance(1)
     board.set("a", "synced")
-    board.set("a", "synced", acked=(("t", 1),))
+    board.set("a", "synced", moving=True)
     assert [(status.state, status.since) for status in heard] == [
         ("pending", 100),
         ("synced", 101),

@@ -399,7 +399,6 @@ def test_a_client_that_asked_for_clusters_only_is_starting() -> None:
     assert not scene.subscription.settled
     scene.settle(scene.ask(LISTENER))
     assert scene.subscription.settled
-    assert scene.subscription.acked() == ((CLUSTER, 0), (LISTENER, 0))
 
 
 def test_a_change_of_what_nobody_asked_for_concerns_nobody() -> None:
