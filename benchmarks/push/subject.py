@@ -1,8 +1,8 @@
 """The control plane that is measured, its fleet of simulated proxies, and the floor below both.
 
 The control plane is the process that `tulle up` starts, kept running by the supervisor's own code, reached
-over mTLS on its Unix socket. The proxies are simulated in a process of their own (`fleet.py`). The same number
-of them is connected to `floor.py`.
+over mTLS on its Unix socket. The proxies are simulated in a process of their own (`fleet.py`). As many are
+connected to `floor.py`.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ class Subject:
         return float(private_bytes(int((await self._floor.order("connected", streams=0))["pid"])))
 
     async def changes(self, repeats: int) -> dict[str, list[Change]]:
-        """Interleaved: an endpoint, a route, an endpoint, ... The first of each warms up. An odd number, so that
-        the endpoint that comes and goes is there at the end."""
+        """Interleaved: an endpoint, a route, an endpoint, ... The first of each warms up. An odd number, so
+        that the endpoint that comes and goes is there at the end."""
         assert repeats % 2
         found: dict[str, list[Change]] = {"endpoint": [], "route": []}
         for number in range(repeats + 1):

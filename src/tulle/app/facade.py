@@ -56,6 +56,7 @@ from tulle.xds.render import to_tree
 _QUIET_SECONDS = 0.02
 """Reports that come this close together are one turn."""
 _LIMIT_SECONDS = 0.1
+_FOLLOW_SECONDS = 0.01
 
 _log = structlog.get_logger("tulle.controlplane")
 
@@ -91,7 +92,7 @@ class Facade:
         self._conditions = Conditions()
         self._local_ports: dict[RelayTarget, int] = {}
         self._due = HoldOff(_QUIET_SECONDS, _LIMIT_SECONDS)
-        self._moved = asyncio.Condition()
+        self._moved = asyncio.Event()  # set when something has moved, and then another one takes its place
         self._started = datetime.now(UTC)
 
     # -- for the composition root ----------------------------------------------------------------
@@ -115,14 +116,14 @@ class Facade:
 
     def observe(self, _: NodeStatus) -> None:
         """A proxy acknowledged, refused, came or went."""
-        asyncio.get_running_loop().create_task(self._wake())
+        self._wake()
 
     async def run(self) -> NoReturn:
         """Take turns when reports came in, until cancelled."""
         while True:
             await self._due.settled()
             self._turn()
-            await self._wake()
+            self._wake()
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -176,11 +177,14 @@ class Facade:
         progress = self._progress(revision)
         yield progress
         while not progress.done:
-            async with self._moved:
-                while (now := self._progress(revision)) == progress:
-                    await self._moved.wait()
-            progress = now
-            yield progress
+            moved = self._moved
+            now = self._progress(revision)
+            if now == progress:
+                await moved.wait()
+                await asyncio.sleep(_FOLLOW_SECONDS)  # a thousand acknowledgements are a few lines
+            else:
+                progress = now
+                yield progress
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -265,9 +269,10 @@ class Facade:
             )
         return targets
 
-    async def _wake(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
+    def _wake(self) -> None:
+        """Whoever follows has a look."""
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
 
     def _progress(self, revision: int) -> Progress:
         """A proxy that is not connected is not waited for: it gets everything when it comes."""
