@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,18 @@ URL = "http://echo:8080/"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh that has to go on, whatever it is told."""
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mesh, str]]:
+    """A mesh that has to go on, whatever it is told; and the join token that its agent has used."""
     with mesh_in(tmp_path_factory.mktemp("running") / "home") as mesh:
         mesh.up(PAIR)
-        yield mesh
+        yield mesh, (mesh.home / "join-token").read_text().strip()
         assert mesh.request("client.pair", URL)["status"] == 200
         assert {each["proxy"]["state"] for each in mesh.status()["workloads"]} == {"synced"}
+
+
+@pytest.fixture
+def running(started: tuple[Mesh, str]) -> Mesh:
+    return started[0]
 
 
 def app(name: str, service: str) -> str:
@@ -43,7 +49,7 @@ spec:
 # -- documents --------------------------------------------------------------------------------------
 
 DOCUMENTS = {
-    "malformed YAML": ("kind: App\nmetadata: {name: x\n", "2:", "yaml", ""),
+    "malformed YAML": ("kind: App\nmetadata: {name: x\n", "3:1", "yaml", "bracket"),
     "unknown kind": ("apiVersion: v1\nkind: Sevice\nmetadata: {name: x}\n", "2:1", "“Sevice”", "Service"),
     "unknown field": (app("x", "comand: sleep 1, command: sleep 1"), "6:", "“comand”", "command"),
     "wrong type": (app("x", "command: sleep 1, port: eighty"), "6:", "spec.services.x.port", "number"),
@@ -152,7 +158,7 @@ PROGRAMS = {
     "it does not exist": ("command: not-a-program --flag", "not-a-program"),
     "it ends at once": ("command: sh -c 'echo no such database >&2; exit 3'", "exit status 3"),
     "its port is taken": (
-        "command: sh -c 'python3 -m http.server 80 & python3 -m http.server 80'",
+        "command: python3 -m http.server 15006, port: 15006, readiness: {tcp: 81}",
         "Address already in use",
     ),
     "its probe fails": (
@@ -172,8 +178,7 @@ def test_a_program_that_does_not_run_is_named_with_its_reason(
     try:
         failed = running.tulle("up", file, "-d", "--timeout", "4s", status=1)
         assert "bad/faulty" in failed.stderr and reason in failed.stderr
-        assert reason in running.workload("bad", "faulty")["message"]
-        assert not running.workload("bad", "faulty")["ready"]
+        wait_for("the status says it", lambda: reason in running.workload("bad", "faulty")["message"])
     finally:
         running.tulle("delete", "-f", file)
 
@@ -208,8 +213,9 @@ spec: {gatewayClassName: tulle, listeners: [{name: http, port: PORT, protocol: H
 def tulle_in(mesh: Mesh, *command: str) -> subprocess.CompletedProcess[str]:
     """`COMMAND tulle up`, with the environment of a mesh."""
     arguments = [*command, str(TULLE), "up", str(PAIR), "-d"]
-    env = {**mesh.env, "XDG_RUNTIME_DIR": str(mesh.home.parent)}
-    done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60)
+    with tempfile.TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
+        env = {**mesh.env, "XDG_RUNTIME_DIR": short}
+        done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
     assert supervisor.running(mesh.home) is None
     assert not mesh.layout.run.exists()
@@ -277,14 +283,16 @@ def test_a_disk_that_fills_up_refuses_changes_and_serves_on(tmp_path: Path) -> N
 
 STATE = {
     "store": "controlplane/store.db",
-    "key": "controlplane/authority/key.pem",
+    "key": "controlplane/authority/authority.pem",
     "hosts": "controlplane/enrolment.json",
 }
 
 
 @pytest.mark.parametrize("what", STATE)
-def test_a_control_plane_with_a_damaged_file_names_it_and_does_not_start(mesh: Mesh, what: str) -> None:
-    with terminal(mesh, "controlplane") as plane:
+def test_a_control_plane_with_a_damaged_file_names_it_and_does_not_start(
+    mesh: Mesh, tmp_path: Path, what: str
+) -> None:
+    with terminal(mesh, "controlplane", "--join-token-file", tmp_path / "token") as plane:
         plane.until("serves")
         plane.process.send_signal(signal.SIGTERM)
         assert plane.end()[0] == 0
@@ -349,28 +357,24 @@ def test_garbage_on_a_socket_changes_nothing(running: Mesh, name: str) -> None:
     assert running.request("client.pair", URL)["status"] == 200
 
 
-def test_an_agent_with_a_token_that_is_wrong_or_used_is_refused(running: Mesh, tmp_path: Path) -> None:
-    used = (running.home / "join-token").read_text().strip()
+def test_an_agent_with_a_token_that_is_wrong_or_used_is_refused(
+    started: tuple[Mesh, str], tmp_path: Path
+) -> None:
+    running, used = started
     secret, _, root = used.partition(".")
-    wrong = f"{'A' * len(secret)}.{root}"
-    other = f"{secret}.{'0' * len(root)}"
     log = running.home / "logs" / "controlplane.log"
+    known = len(log.read_text())
+    targets = ["--join", f"unix:{running.layout.join_socket}"]
+    targets += ["--controlplane", f"unix:{running.layout.controlplane_socket}"]
     for name, token, reason in (
-        ("wrong", wrong, "refused"),
+        ("wrong", f"{'A' * len(secret)}.{root}", "refused"),
         ("used", used, "refused"),
-        ("other", other, "another root"),
+        ("other", f"{secret}.{'0' * len(root)}", "another root"),
         ("none", "no token at all", "token"),
     ):
         stranger = Mesh(tmp_path / name)
-        known = log.read_text()
-        target = f"unix:{running.layout.join_socket}"
-        plane = f"unix:{running.layout.controlplane_socket}"
-        refused = stranger.tulle(
-            *("agent", "--join", target, "--controlplane", plane, "--join-token-file", "-"),
-            text=f"{token}\n",
-            status=1,
-        )
+        refused = stranger.tulle("agent", *targets, "--join-token-file", "-", text=f"{token}\n", status=1)
         assert refused.stderr.splitlines()[-1].startswith("error: ") and reason in refused.stderr
-        logged = [line for line in log.read_text()[len(known) :].splitlines() if "refused" in line]
-        assert len(logged) == (name in ("wrong", "used")), logged
+    logged = [line for line in log.read_text()[known:].splitlines() if "refused a peer" in line]
+    assert len(logged) == 1 and "unknown join token" in logged[0], logged
     assert [each["name"] for each in running.status()["controlPlane"]["hosts"]] == ["local"]

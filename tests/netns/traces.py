@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ from pathlib import Path
 from tulle.agent.layout import Layout
 
 _SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))
-_OURS = re.compile(r"tulle|envoy", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ def observe(layout: Layout) -> Traces:
     return Traces(
         namespaces=namespaces,
         processes=frozenset((each.pid, each.start) for each in processes() if each.namespace in namespaces),
-        files=frozenset(each for each in shared if _OURS.search(each.name)),
+        files=frozenset(each for each in shared if layout.mesh in each.name or "envoy_" in each.name),
     )
 
 

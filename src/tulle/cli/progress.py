@@ -115,7 +115,9 @@ def follow_until_ready(
     """Wait until every workload is ready and every proxy is in sync, saying what is waited for and why.
 
     `alive` tells whether the mesh's own processes still run: waiting ends at once when they do not.
+    Two looks in a row have to find everything ready: a program that ends at once is running in one.
     """
+    steady = False
     deadline = clock() + timeout_seconds
     status: Status | None = None
     reasons: tuple[str, ...] = ("the control plane does not answer",)
@@ -124,12 +126,14 @@ def follow_until_ready(
             if client.is_ready():
                 status = client.status()
                 reasons = missing(status)
-                if not reasons:
+                if steady and not reasons:
                     return Outcome(True, status)
+                steady = not reasons
                 ready = len(status.workloads) - len(reasons)
-                update(f"{ready} of {len(status.workloads)} ready; {grouped(reasons)}")
+                if reasons:
+                    update(f"{ready} of {len(status.workloads)} ready; {grouped(reasons)}")
             if clock() >= deadline or not alive():
-                return Outcome(False, status, reasons)
+                return Outcome(steady, status, reasons)
             sleep(POLL_SECONDS)
 
 

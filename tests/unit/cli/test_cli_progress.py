@@ -58,6 +58,14 @@ def test_it_waits_for_workloads_and_proxies_and_says_for_what(capsys: pytest.Cap
     ]
 
 
+def test_a_program_that_ends_at_once_is_not_taken_for_ready() -> None:
+    failed = workload("a", ready=False, message="exit status 3")
+    client = ScriptedClient((workload("a"),), (failed,), (workload("a"),), (failed,))
+    ticks = clock(10)
+    outcome = follow_until_ready(client, 60, clock=lambda: next(ticks), sleep=client.sleep)
+    assert (outcome.ready, outcome.reasons) == (False, ("shop/a: exit status 3",))
+
+
 def test_it_gives_up_after_its_time_with_the_reasons() -> None:
     client = ScriptedClient((workload("a", ready=False, message="", phase="starting"),))
     ticks = clock(10)
