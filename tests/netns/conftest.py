@@ -10,7 +10,6 @@ import pytest
 
 from tests.netns.mesh import Mesh, mesh_in
 
-
 # nft, ip and tcpdump stand in folders that an ordinary user's PATH does not have.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
 
