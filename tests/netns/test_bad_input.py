@@ -185,8 +185,10 @@ def test_a_program_that_does_not_run_is_named_with_its_reason(
 
 def test_what_a_program_said_last_is_shown(running: Mesh) -> None:
     with running.applied(app("faulty", PROGRAMS["it ends at once"][0])):
-        message = wait_for("a message", lambda: running.workload("bad", "faulty")["message"])
-        assert "no such database" in message
+        wait_for(
+            "the status says it",
+            lambda: "no such database" in running.workload("bad", "faulty")["message"],
+        )
         assert "no such database" in running.tulle("logs", "faulty", "-n", "bad").stdout
 
 
@@ -205,6 +207,60 @@ spec: {gatewayClassName: tulle, listeners: [{name: http, port: PORT, protocol: H
             host, _, local = running.local("pair", "taken").partition(":")
             assert (host, local != str(port)) == ("127.0.0.1", True)
             socket.create_connection((host, int(local)), timeout=10).close()
+
+
+LISTENERS = """apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front, namespace: pair}
+spec:
+  gatewayClassName: tulle
+  listeners:
+  - {name: http, port: 8090, protocol: HTTP}
+"""
+ANOTHER = "  - {name: more, port: 8091, protocol: HTTP}\n"
+ROUTE = """---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: front, namespace: pair}
+spec: {parentRefs: [{name: front}], rules: [{backendRefs: [{name: echo, port: 8080}]}]}
+"""
+
+
+@contextmanager
+def occupied(namespace: Path, port: int) -> Iterator[None]:
+    """Somebody else has a port in a network namespace."""
+    listen = f"import socket; s = socket.create_server(('0.0.0.0', {port})); print(flush=True); s.accept()"
+    command = ["nsenter", f"--net={namespace}", "--", "python3", "-c", listen]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        try:
+            yield
+        finally:
+            holder.kill()
+
+
+def test_an_envoy_that_refuses_is_named_with_the_line_and_keeps_what_it_had(running: Mesh) -> None:
+    with running.applied(LISTENERS + ROUTE):
+        address = running.ready("pair", "front-istio")["address"]
+        (namespace,) = running.layout.namespaces.glob("pair.front-istio.*")
+        with occupied(namespace, 8091):
+            refused = running.apply(LISTENERS + ANOTHER + ROUTE, status=1)
+            assert "the proxy of pair/front-istio refused" in refused.stderr
+            assert "Address already in use" in refused.stderr and "Gateway pair/front" in refused.stderr
+            assert re.search(r"^  at -:\d+:\d+$", refused.stderr, re.MULTILINE)
+            assert "  fix: " in refused.stderr
+            proxy = running.workload("pair", "front-istio")["proxy"]
+            assert proxy["state"] == "rejected" and "Address already in use" in proxy["error"]
+            assert proxy["because"]["kind"] == "Gateway"
+            written = running.json("get", "gateway", "front", "-n", "pair")
+            assert len(written["spec"]["listeners"]) == 2, "it is stored"
+            (programmed,) = (each for each in written["status"]["conditions"] if each["type"] == "Programmed")
+            assert programmed["status"] == "False" and "Address already in use" in programmed["message"]
+            answer = running.run("curl", "-sS", f"http://{address}:8090/")
+            assert '"name": "echo-' in answer, "the last good configuration holds"
+        running.apply(LISTENERS + ROUTE)
+        assert running.ready("pair", "front-istio")["proxy"]["state"] == "synced"
 
 
 # -- the machine ------------------------------------------------------------------------------------

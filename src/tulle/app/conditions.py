@@ -1,12 +1,12 @@
 """Times of conditions: `lastTransitionTime` is when a condition's status became what it is.
 
 Kubernetes API conventions, "Typical status properties". The World has no clock, so its conditions come
-without times, and what they were before is remembered here.
+without times, and what they were before is remembered here. Nor does the World hear what proxies refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,29 @@ from tulle.model.resource import Key
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rejected(status: Mapping[str, Any] | None, generation: int, refusals: Sequence[str]) -> dict[str, Any]:
+    """The status of a resource whose configuration proxies refuse, in their words: Programmed is false.
+
+    Routes have conditions of their own with each parent; the specification leaves room for further types.
+    """
+    condition = {
+        "type": "Programmed",
+        "status": "False",
+        "reason": "Rejected",
+        "message": "; ".join(refusals),
+        "observedGeneration": generation,
+    }
+    shown = dict(status or {})
+    if parents := shown.get("parents"):
+        return {**shown, "parents": [_with(each, condition) for each in parents]}
+    return _with(shown, condition)
+
+
+def _with(holder: Mapping[str, Any], condition: Mapping[str, Any]) -> dict[str, Any]:
+    kept = [each for each in holder.get("conditions", ()) if each["type"] != condition["type"]]
+    return {**holder, "conditions": [*kept, condition]}
 
 
 class Conditions:

@@ -7,7 +7,7 @@ is one moment of the World.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
@@ -33,7 +33,7 @@ from tulle.api.contract import (
     Target,
 )
 from tulle.api.mesh import Absent, Refused, Unavailable
-from tulle.app.conditions import Conditions
+from tulle.app.conditions import Conditions, rejected
 from tulle.app.notebook import Notebook
 from tulle.app.overview import Overview, moment
 from tulle.app.pipeline import Pipeline
@@ -53,8 +53,8 @@ from tulle.source.registry import Registry
 from tulle.source.store import SqliteStore
 from tulle.xds.render import to_tree
 
-_QUIET_SECONDS = 0.02
-"""Reports that come this close together are one turn."""
+_QUIET_SECONDS = 0.005
+"""Reports that come this close together are one turn. What comes during a turn is the next one."""
 _LIMIT_SECONDS = 0.1
 _FOLLOW_SECONDS = 0.01
 
@@ -92,7 +92,7 @@ class Facade:
         self._conditions = Conditions()
         self._local_ports: dict[RelayTarget, int] = {}
         self._due = HoldOff(_QUIET_SECONDS, _LIMIT_SECONDS)
-        self._moved = asyncio.Event()  # set when something has moved, and then another one takes its place
+        self._moved: asyncio.Event | None = None  # of those who follow; set once, then made anew
         self._started = datetime.now(UTC)
 
     # -- for the composition root ----------------------------------------------------------------
@@ -177,7 +177,7 @@ class Facade:
         progress = self._progress(revision)
         yield progress
         while not progress.done:
-            moved = self._moved
+            moved = self._moved = self._moved or asyncio.Event()
             now = self._progress(revision)
             if now == progress:
                 await moved.wait()
@@ -200,7 +200,11 @@ class Facade:
             and name in (None, resource.key.name)
         ]
         found.sort(key=lambda each: (each.key.kind, each.key.namespace, each.key.name))
-        return tuple(self._object(each) for each in found)
+        refusals = self._overview.refusals()
+        return tuple(
+            self._object(each, refusals.get((each.key.kind, each.key.namespace, each.key.name), ()))
+            for each in found
+        )
 
     async def status(self) -> Status:
         severities = [finding.severity for finding in await self.findings()]
@@ -271,8 +275,9 @@ class Facade:
 
     def _wake(self) -> None:
         """Whoever follows has a look."""
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        if self._moved is not None:
+            self._moved.set()
+            self._moved = None
 
     def _progress(self, revision: int) -> Progress:
         """A proxy that is not connected is not waited for: it gets everything when it comes."""
@@ -316,8 +321,10 @@ class Facade:
             raise Absent(f"there is no {target.kind} {target.namespace}/{target.name}", "see `tulle get`")
         return found
 
-    def _object(self, resource: Resource[Any]) -> Mapping[str, Any]:
+    def _object(self, resource: Resource[Any], refusals: Sequence[str]) -> Mapping[str, Any]:
         status = self._resolution.status(resource.key)
+        if refusals:
+            status = rejected(status, resource.metadata.generation, refusals)
         written = {name: value for name, value in resource.document.items() if name != "status"}
         if status is None:
             return written

@@ -100,6 +100,17 @@ class Overview:
             return words, None
         return "", None
 
+    def refusals(self) -> dict[tuple[str, str, str], list[str]]:
+        """(kind, namespace, name) of each resource that a proxy refuses, with who refuses it and how."""
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for node in sorted(self._pipeline.proxies() & self._server.connected()):
+            status = self._server.status(node)
+            words, because = self.refused(status) if status.state == "rejected" else ("", None)
+            if because is not None:
+                at = (because.kind, because.namespace, because.name)
+                found.setdefault(at, []).append(f"the proxy of {node} refused: {words}")
+        return found
+
     def _workload(self, workload: Workload) -> WorkloadStatus:
         instance = self._world.instances.get(workload.id)
         services = [service.name for service in self._world.services_of(workload.id)]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tulle.app.conditions import Conditions
+from tulle.app.conditions import Conditions, rejected
 from tulle.model.resource import Key
 
 KEY = Key("gateway.networking.k8s.io", "HTTPRoute", "shop", "reviews")
@@ -45,3 +45,26 @@ def test_parents_are_told_apart_by_what_they_are() -> None:
 def test_what_is_no_condition_stays_as_it_is() -> None:
     status = {"addresses": [{"type": "IPAddress", "value": "10.0.0.1"}]}
     assert Conditions().dated(KEY, status) == status
+
+
+def test_a_refusal_takes_the_place_of_programmed_and_leaves_the_rest() -> None:
+    programmed = {"type": "Programmed", "status": "True", "reason": "Programmed", "message": ""}
+    status = rejected({"addresses": [], "conditions": [condition("True"), programmed]}, 2, ["a refused: x"])
+    assert status["addresses"] == []
+    assert status["conditions"] == [
+        condition("True"),
+        {
+            "type": "Programmed",
+            "status": "False",
+            "reason": "Rejected",
+            "message": "a refused: x",
+            "observedGeneration": 2,
+        },
+    ]
+
+
+def test_a_refusal_is_told_with_each_parent_and_where_there_is_no_status_at_all() -> None:
+    of_route = rejected(of_parents(condition("True"), condition("True")), 1, ["a", "b"])
+    assert [each["conditions"][1]["message"] for each in of_route["parents"]] == ["a; b", "a; b"]
+    (alone,) = rejected(None, 1, ["a"])["conditions"]
+    assert (alone["type"], alone["status"]) == ("Programmed", "False")
