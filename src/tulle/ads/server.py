@@ -306,11 +306,12 @@ class Server:
     def _publish(self, stream: _Stream) -> None:
         subscription = stream.subscription
         errors = subscription.errors()
+        moving = subscription.moving
         self._board.set(
             stream.node,
-            "rejected" if errors else "synced" if subscription.settled else "pending",
+            "rejected" if errors else "pending" if moving or not subscription.settled else "synced",
             errors,
-            subscription.moving,
+            moving,
         )
 
     def _tell_watchers(self, node: str) -> None:

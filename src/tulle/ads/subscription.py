@@ -106,9 +106,10 @@ class Subscription:
 
     def poll(self) -> list[Response]:
         """What is to be sent now; to be asked after each event."""
-        if not any(channel.due() for channel in self._channels.values()):
-            return []  # most acknowledgements end here
-        return [response for response in self._responses() if response is not None]
+        for channel in self._channels.values():
+            if channel.due():
+                return [response for response in self._responses() if response is not None]
+        return []  # most acknowledgements end here
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -125,19 +126,22 @@ class Subscription:
         what it needs. One that asked for nothing, or for clusters and not for listeners, is starting."""
         if not self._channels or (CLUSTER in self._channels and LISTENER not in self._channels):
             return True
-        return any(c.flight is not None or self._unready(c) for c in self._channels.values())
+        for channel in self._channels.values():
+            if channel.flight is not None or (channel.unready and self._unready(channel)):
+                return True
+        return False
 
     def errors(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         """(type url, the client's detail, names) of what it refuses at its current content."""
-        if not any(channel.rejected for channel in self._channels.values()):
-            return ()
         found: dict[tuple[str, str], list[str]] = {}
         for channel in self._channels.values():
-            for name, rejection in channel.rejected.items():
+            for name, rejection in channel.rejected.items() if channel.rejected else ():
                 resource = self._content.resource(channel.type_url, name)
                 if resource is None or resource.version != rejection.version:
                     continue  # about to be tried again
                 found.setdefault((channel.type_url, rejection.detail), []).append(name)
+        if not found:
+            return ()
         return tuple(sorted((type_url, detail, tuple(sorted(n))) for (type_url, detail), n in found.items()))
 
     def types(self) -> tuple[str, ...]:
@@ -263,6 +267,8 @@ class Subscription:
         for channel in self._make:
             if channel.due():
                 yield self._send(channel)
+        if not self._later():
+            return
         if self._made():
             refused = any(channel.rejected for channel in self._make)
             for channel in self._use:
@@ -273,6 +279,10 @@ class Subscription:
                 for channel in self._make:
                     if channel.type_url != ENDPOINT or self._quiet(CLUSTER):
                         yield self._send(channel, remove=True)
+
+    def _later(self) -> bool:
+        """Whether there may be something to do in the later stages."""
+        return any(channel.due() for channel in self._use) or any(channel.leaving for channel in self._make)
 
     def _made(self) -> bool:
         """Whether the client has all clusters, each with the endpoints that it needs."""
