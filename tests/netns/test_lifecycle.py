@@ -41,6 +41,8 @@ def test_down_leaves_nothing_and_may_be_said_twice(mesh: Mesh) -> None:
     assert len(seen.namespaces) == 4, "the hub and three workloads"
     mesh.down()
     assert remains(mesh.layout, before, seen) == []
+    log = (mesh.layout.logs / "agent.log").read_text()
+    assert not [words for words in ("Exception ignored", "never awaited", "Traceback") if words in log], log
     assert "no mesh is running" in mesh.tulle("down").stderr
     assert mesh.tulle("status", status=1).stderr.startswith("error: ")
 

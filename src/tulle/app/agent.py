@@ -89,7 +89,12 @@ async def _run(options: AgentOptions, paths: Layout) -> None:
 
 
 async def _serve(options: AgentOptions, paths: Layout) -> None:
-    """The agent's work, until cancelled."""
+    """The agent's work, until cancelled. What gRPC opened is closed before the loop is."""
+    async with contextlib.AsyncExitStack() as closing:
+        await _work(options, paths, closing)
+
+
+async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncExitStack) -> None:
     durable.private_folder(paths.run)
     folder = durable.private_folder(options.home / "agent")
     clock = SystemClock()
@@ -103,6 +108,7 @@ async def _serve(options: AgentOptions, paths: Layout) -> None:
         clock,
         renewed=lambda: discovery.reconnect(),
     )
+    closing.push_async_callback(upstream.close)
     discovery = DiscoveryUpstream(
         lambda: upstream.open_channel(CHANNEL_OPTIONS),
         cache,
@@ -116,6 +122,7 @@ async def _serve(options: AgentOptions, paths: Layout) -> None:
     reports = Reports(upstream.channel)
     user = invoking_user(os.environ)
     proxies = Proxies(paths, server, discovery, secrets, user)
+    closing.push_async_callback(proxies.close_all)
     network = Network(IPv4Network(options.workload_subnet), IPv4Network(options.service_subnet))
     sockets = InnerSockets()
 
@@ -232,9 +239,9 @@ class LocalHost:
             return None
         return api.Entry(
             pid=entrance.pid,
-            netns=f"/proc/{entrance.pid}/ns/net",
             uid=entrance.user.uid,
             gid=entrance.user.gid,
+            groups=entrance.user.groups,
             env=dict(entrance.env),
             workdir=entrance.workdir,
         )

@@ -5,6 +5,7 @@ The socket's path is the proxy's identity: it stands in a directory that this pr
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 
@@ -75,5 +76,4 @@ class Proxies:
 
     async def close_all(self) -> None:
         """The agent ends; the proxies go on with what they have, and come back to the next one."""
-        for proxy in self._proxies.values():
-            await proxy.server.stop(grace=None)
+        await asyncio.gather(*(each.server.stop(grace=None) for each in self._proxies.values()))
