@@ -72,11 +72,18 @@ def _port(number: int, claims: list[_Claim]) -> InboundPort:
 
 
 def _protocol(claims: list[_Claim]) -> Protocol:
-    """What all services say that say something; bytes alone where they disagree: that suits any of them."""
+    """What all services say that say something.
+
+    Where they disagree, HTTP if any of them says so, in whichever version the caller speaks: a second service
+    must not take away the HTTP processing that keeps callers from forging headers (decision 24). Otherwise
+    bytes alone, which suit TLS as well as anything.
+    """
     declared = {claim.port.protocol for claim in claims} - {Protocol.DETECT}
     if not declared:
         return Protocol.DETECT
-    return next(iter(declared)) if len(declared) == 1 else Protocol.TCP
+    if len(declared) == 1:
+        return next(iter(declared))
+    return Protocol.HTTP if any(protocol.is_http for protocol in declared) else Protocol.TCP
 
 
 def _cluster(workload: Workload, port: InboundPort) -> Cluster:
@@ -95,6 +102,7 @@ def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
     found: list[Problem] = []
     for number, claims in sorted(_claims(world, at).items()):
         first = next((claim for claim in claims if claim.port.protocol is not Protocol.DETECT), None)
+        taken = "HTTP" if _protocol(claims) is Protocol.HTTP else "TCP"
         for claim in claims:
             if first is None or claim.port.protocol in (Protocol.DETECT, first.port.protocol):
                 continue
@@ -106,7 +114,7 @@ def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
                     Severity.WARNING,
                     f"port {number} of the workloads behind service {claim.service.name} is "
                     f"{claim.port.protocol} here and {first.port.protocol} in service {first.service.name}; "
-                    "it is treated as TCP",
+                    f"it is treated as {taken}",
                     "Give the port one protocol in both services.",
                 )
             )

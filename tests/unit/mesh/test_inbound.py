@@ -40,23 +40,49 @@ def test_the_ports_that_services_select_reach_the_workload_at_its_own_address() 
     ("name", "protocol", "conflict"),
     [
         ("http", Protocol.HTTP, False),
-        ("grpc", Protocol.TCP, True),
-        ("tcp", Protocol.TCP, True),
+        ("grpc", Protocol.HTTP, True),
+        ("tcp", Protocol.HTTP, True),
+        ("tls", Protocol.HTTP, True),
         ("x", Protocol.HTTP, False),
     ],
 )
-def test_services_that_disagree_about_a_port_make_it_tcp(
+def test_no_second_service_takes_http_processing_from_a_port(
     name: str, protocol: Protocol, conflict: bool
 ) -> None:
+    """Bytes alone would let callers forge the headers that say who they are."""
     _, resolution = shop(service("second", f"[{{port: 80, targetPort: 9080, name: {name}}}]"))
     found = resolution.inbound(("shop", "reviews-v1"))
     assert found is not None
     assert [port.protocol for port in found.ports] == [protocol]
     expected = [("protocol-conflict", "Service/second", "spec.ports[0]")] if conflict else []
     assert codes(resolution) == expected
+    assert all("treated as HTTP" in each.message for each in resolution.findings())
     other = resolution.inbound(("shop", "reviews-v2"))
     assert other is not None
     assert [port.protocol for port in other.ports] == [Protocol.HTTP]
+
+
+@pytest.mark.parametrize(
+    ("names", "protocol"),
+    [
+        (("tcp", "grpc"), Protocol.HTTP),
+        (("tls", "http2"), Protocol.HTTP),
+        (("tls", "tcp", "http"), Protocol.HTTP),
+        (("http2", "grpc"), Protocol.HTTP),
+        (("tls", "tcp"), Protocol.TCP),
+        (("x", "tls"), Protocol.TLS),
+    ],
+)
+def test_http_wins_among_services_that_disagree(names: tuple[str, ...], protocol: Protocol) -> None:
+    claims = (service(f"s-{name}", f"[{{port: 80, targetPort: 7000, name: {name}}}]") for name in names)
+    _, resolution = shop(*claims)
+    found = resolution.inbound(("shop", "reviews-v1"))
+    assert found is not None
+    assert {port.port: port.protocol for port in found.ports}[7000] is protocol
+    messages = [each.message for each in resolution.findings()]
+    spoken = "TCP" if protocol is Protocol.TCP else "HTTP"
+    assert all(f"treated as {spoken}" in each for each in messages)
+    assert len(messages) == (0 if protocol is Protocol.TLS else len(names) - 1)
 
 
 def test_udp_is_not_proxied() -> None:
