@@ -13,13 +13,18 @@ from rich.console import Console
 
 from benchmarks import machine, report
 from benchmarks.datapath.measure import measure as datapath
+from benchmarks.memory import measure as memory
 from benchmarks.mesh import Failure
 from benchmarks.push.measure import measure as push
 from benchmarks.report import Report
+from benchmarks.startup import measure as startup
+from tulle.cli.client import ApiError
 
 _MEASUREMENTS: dict[str, Callable[..., Report]] = {
     "datapath": datapath,
     "push": push,
+    "startup": startup,
+    "memory": memory,
 }
 
 
@@ -38,6 +43,7 @@ def main() -> int:
     if os.geteuid() != 0:
         print("error: the benchmarks make network namespaces, which needs root", file=sys.stderr)
         return 1
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # elsewhere, what was imported once is kept compiled
     console = Console(width=None if sys.stdout.isatty() else 140)
     here = machine.here()
     console.print(
@@ -50,7 +56,7 @@ def main() -> int:
         try:
             reports[name] = _MEASUREMENTS[name](quick=options.quick, say=_say)
             report.show(console, reports[name])
-        except Failure as failure:
+        except (Failure, ApiError) as failure:
             failed = True
             print(f"error: {name}: {failure}", file=sys.stderr)
     seconds = time.monotonic() - began

@@ -87,7 +87,7 @@ class Mesh:
 
     def namespace(self, namespace: str, name: str) -> str:
         """The path of a workload's network namespace."""
-        return str(self.agent.enter(namespace, name)["netns"])
+        return f"/proc/{self.agent.enter(namespace, name)['pid']}/ns/net"
 
     def envoys(self, namespace: str, name: str) -> tuple[int, ...]:
         """The process ids of a workload's sidecar."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def cpu_ticks_seconds(pid: int) -> float:
     """The same with all threads that ever were, in ticks of 10 ms: for long measurements."""
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_SECONDS
+
+
+def cpu_seconds_of_children() -> float:
+    """Of all children of this process that have ended and were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def private_bytes(pid: int) -> int:
