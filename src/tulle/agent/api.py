@@ -43,16 +43,13 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pid: int
-    """The process of the host whose pid and mount namespaces are entered; 0: the workload has only a network
-    namespace yet (it is external and its process has not started)."""
-    netns: str
-    """Path of the network namespace."""
+    """The process of the host whose namespaces are entered."""
     uid: int
     gid: int
+    groups: tuple[int, ...] | None
+    """None: leave them as they are."""
     env: dict[str, str]
     workdir: str = ""
-    mount: bool = True
-    """Whether pid has mount and pid namespaces of its own."""
 
 
 class LocalAgent(Protocol):

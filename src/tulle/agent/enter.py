@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tulle.agent.process import User
-from tulle.agent.program import missing
+from tulle.agent.program import script
 
 _MOST_OUTPUT = 1000
 _NOT_RUN = 127
@@ -26,37 +27,43 @@ class Entrance:
     workdir: str = "/"
 
 
-def command(entrance: Entrance, argv: Sequence[str]) -> tuple[str, ...]:
-    """The command that runs `argv` inside; its environment is the caller's to give (`Entrance.env`)."""
-    user = entrance.user
-    groups = ",".join(str(group) for group in user.groups or ())
-    return (
-        *(
-            _program("nsenter"),
-            f"--target={entrance.pid}",
-            "--mount",
-            "--uts",
-            "--ipc",
-            "--net",
-            "--pid",
-            "--",
-        ),
-        *(_program("setpriv"), f"--reuid={user.uid}", f"--regid={user.gid}"),
-        *((f"--groups={groups}",) if groups else ("--clear-groups",)),
-        *("--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"),
-        *(_program("env"), f"--chdir={entrance.workdir or '/'}", *argv),
-    )
+def describe(entrance: Entrance, argv: Sequence[str]) -> int:
+    """What `keeper/enter.py` shall do, in a file without a name. The caller closes the descriptor."""
+    descriptor = os.memfd_create("enter", 0)  # kept over exec
+    spec = {
+        "pid": entrance.pid,
+        "uid": entrance.user.uid,
+        "gid": entrance.user.gid,
+        "groups": entrance.user.groups,
+        "capabilities": (),
+        "env": dict(entrance.env),
+        "workdir": entrance.workdir,
+        "argv": list(argv),
+    }
+    os.write(descriptor, json.dumps(spec).encode())
+    return descriptor
+
+
+def command(descriptor: int) -> tuple[str, ...]:
+    """The command that does it: with the user, the groups and the environment of the workload, and with no
+    capability at all (decision 3)."""
+    return (*script("keeper/enter.py"), str(descriptor))
 
 
 async def run(entrance: Entrance, argv: Sequence[str], seconds: float) -> tuple[int, str]:
     """Run a command inside to its end: exit status and the beginning of its output. Raises TimeoutError."""
-    process = await asyncio.create_subprocess_exec(
-        *command(entrance, argv),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=dict(entrance.env),
-    )
+    descriptor = describe(entrance, argv)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command(descriptor),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={},
+            pass_fds=(descriptor,),
+        )
+    finally:
+        os.close(descriptor)
     try:
         async with asyncio.timeout(seconds):
             output, _ = await process.communicate()
@@ -67,11 +74,3 @@ async def run(entrance: Entrance, argv: Sequence[str], seconds: float) -> tuple[
             await process.wait()
     status = _NOT_RUN if process.returncode is None else process.returncode
     return status, output[:_MOST_OUTPUT].decode(errors="replace")
-
-
-def _program(name: str) -> str:
-    """By its full path: the workload's own PATH is looked at only for what it runs itself."""
-    found = shutil.which(name)
-    if found is None:
-        raise FileNotFoundError(missing(name))
-    return found

@@ -56,7 +56,7 @@ def inside(namespace: Path | None, *arguments: str) -> tuple[str, ...]:
 
 def script(name: str) -> tuple[str, ...]:
     """The command that runs a file or folder beside this one as a program of the standard library alone."""
-    return (sys.executable, "-I", "-S", str(Path(__file__).with_name(name)))
+    return (sys.executable, "-I", "-S", str(Path(__file__).parent / name))
 
 
 def missing(program: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +12,16 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from tulle.agent import enter
 from tulle.api.contract import Document, Target
-from tulle.cli import client, enter
+from tulle.cli import client
 from tulle.cli.client import AgentClient, Client, Refusal
 from tulle.cli.command import add
+from tulle.cli.enter import entrance
 from tulle.cli.failure import Failure, usage
 from tulle.cli.options import DEFAULT_NAMESPACE, Namespace, Timeout, seconds
 from tulle.cli.progress import POLL_SECONDS, line
@@ -29,7 +30,6 @@ from tulle.cli.workload import WorkloadName, find
 Command = Annotated[
     list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments, after --.")
 ]
-_TOOLS = {"nsenter": "util-linux", "setpriv": "util-linux", "env": "coreutils"}
 _TERMINAL = ("TERM", "COLORTERM", "LANG")
 """What a program needs to know of the terminal that it is run from."""
 
@@ -59,24 +59,22 @@ def execute(
       echo PING | tulle exec shop/cache -- nc -q1 redis 6379
     """
     found = find(client.mesh().status(), workload, namespace)
-    entry = enter.Entry.of(client.agent().enter(found.namespace, found.name))
-    arguments = checked(enter.command(entry, command, env=_terminal(), workdir=workdir))
+    answer = client.agent().enter(found.namespace, found.name)
+    need_root()
+    described = enter.describe(entrance(answer, env=_terminal(), workdir=workdir), command)
+    arguments = enter.command(described)
     sys.stdout.flush()
-    os.execvp(arguments[0], arguments)  # noqa: S606  no shell: the arguments are a list
+    os.execve(arguments[0], arguments, {})  # noqa: S606  no shell: the arguments are a list
 
 
 def _terminal() -> dict[str, str]:
     return {name: os.environ[name] for name in _TERMINAL if name in os.environ}
 
 
-def checked(arguments: list[str]) -> list[str]:
-    """The same arguments, if they can be run here. Raises Failure."""
-    for tool, package in _TOOLS.items():
-        if shutil.which(tool) is None:
-            raise Failure(f"the program {tool} is missing", remedy=f"install the package {package}")
+def need_root() -> None:
+    """Raises Failure."""
     if os.geteuid() != 0:
         raise Failure("entering a workload's namespaces needs root here", remedy="run the command with sudo")
-    return arguments
 
 
 def run(
@@ -123,9 +121,10 @@ def run(
         remedy = f"end it there, or `tulle delete app {name} -n {where}` if it is gone"
         raise Failure(f"{where}/{workload} is run by another terminal", remedy=remedy)
     with _joined(mesh, where, name, service, options):
-        entry = _entered(mesh, agent, where, workload, seconds(timeout))
-        arguments = checked(enter.command(entry, command, env=dict(os.environ), workdir=str(Path.cwd())))
-        status = _foreground(arguments)
+        answer = _entered(mesh, agent, where, workload, seconds(timeout))
+        need_root()
+        described = enter.describe(entrance(answer, env=dict(os.environ), workdir=str(Path.cwd())), command)
+        status = _foreground(described)
     raise typer.Exit(status)
 
 
@@ -158,17 +157,17 @@ def _joined(
 
 def _entered(
     mesh: Client, agent: AgentClient, namespace: str, name: str, timeout_seconds: float
-) -> enter.Entry:
+) -> dict[str, Any]:
     """Wait until its namespaces are there and its proxy is in sync. Raises Failure."""
     deadline = time.monotonic() + timeout_seconds
     who = f"{namespace}/{name}"
     with line(f"making a place for {who}") as update:
         while True:
             try:
-                entry = enter.Entry.of(agent.enter(namespace, name))
+                answer = agent.enter(namespace, name)
                 state = _proxy_state(mesh, namespace, name)
                 if state in ("synced", "none"):
-                    return entry
+                    return answer
                 reason = f"its proxy is {state}"
             except Refusal as refusal:
                 reason = refusal.message
@@ -187,18 +186,12 @@ def _proxy_state(mesh: Client, namespace: str, name: str) -> str:
     return "not known yet"
 
 
-def _foreground(arguments: list[str]) -> int:
-    """Run a program in this terminal's foreground and end as it ends. Ctrl-C is the program's own: the
-    terminal sends it to both; other signals that end this command are passed on."""
-    import psutil
-
-    process = subprocess.Popen(arguments)
+def _foreground(described: int) -> int:
+    """Run what was described in this terminal's foreground and end as it ends. Ctrl-C is the program's own:
+    the terminal sends it to both; other signals that end this command are passed on."""
+    process = subprocess.Popen(enter.command(described), env={}, pass_fds=(described,))
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            # nsenter waits for its child and passes nothing on by itself.
-            for each in psutil.Process(process.pid).children(recursive=True):
-                each.send_signal(number)
         process.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from tulle.agent.enter import Entrance, command
+from tulle.agent.enter import Entrance, command, describe
 from tulle.agent.host import Host, credentials, environment, invoking_user
 from tulle.agent.layout import Layout
 from tulle.agent.network import CANDIDATES, Network
@@ -94,22 +95,17 @@ def test_an_end_in_words(ended: Exit, reads: str) -> None:
     assert not ended.succeeded
 
 
-def test_a_command_enters_all_namespaces_and_gives_up_every_privilege() -> None:
-    argv = command(Entrance(42, User(1000, 1000, (27, 1000)), {}, "/srv"), ("ls", "-l"))
-    assert argv[0].endswith("nsenter")
-    for part in (
-        "--target=42",
-        "--pid",
-        "--net",
-        "--mount",
-        "--reuid=1000",
-        "--groups=27,1000",
-        "--bounding-set=-all",
-        "--no-new-privs",
-        "--chdir=/srv",
-    ):
-        assert part in argv
-    assert argv[-2:] == ("ls", "-l")
+def test_what_a_command_needs_to_enter_is_not_in_the_list_of_processes() -> None:
+    entrance = Entrance(42, User(1000, 1000, (27, 1000)), {"PASSWORD": "hunter2"}, "/srv")
+    descriptor = describe(entrance, ("ls", "-l"))
+    try:
+        assert "hunter2" not in " ".join(command(descriptor))
+        spec = json.loads(os.pread(descriptor, 10_000, 0))
+    finally:
+        os.close(descriptor)
+    assert spec["env"] == {"PASSWORD": "hunter2"}
+    assert (spec["pid"], spec["uid"], spec["gid"], spec["groups"]) == (42, 1000, 1000, [27, 1000])
+    assert (spec["capabilities"], spec["workdir"], spec["argv"]) == ([], "/srv", ["ls", "-l"])
 
 
 def test_half_a_record_is_none(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.unit.api.fake import in_thread
 from tulle.agent import api
 from tulle.agent.api import Entry
 
-ENTRY = Entry(pid=4711, netns="/run/n", uid=1000, gid=1000, env={"A": "b"}, workdir="/srv")
+ENTRY = Entry(pid=4711, uid=1000, gid=1000, groups=(27,), env={"A": "b"}, workdir="/srv")
 
 
 class FakeAgent:

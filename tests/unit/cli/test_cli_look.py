@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,19 +16,18 @@ from starlette.routing import Route
 from tests.unit.api.fake import FakeMesh, in_thread, workload
 from tests.unit.cli.conftest import Tulle
 from tests.unit.cli.envoy import CLUSTERS, CONFIG_DUMP
+from tulle.agent import enter
 from tulle.agent.layout import Layout
 from tulle.api.contract import Because, ProxyStatus
-from tulle.cli import enter, run
 from tulle.kit import unix_http
 
 ENTRY = {
     "pid": 4711,
-    "netns": "/run/tulle/x/netns/a",
     "uid": 1000,
     "gid": 1001,
+    "groups": [1001, 27],
     "env": {"PATH": "/bin", "STARS": "red"},
     "workdir": "/srv/shop",
-    "mount": True,
 }
 
 
@@ -183,35 +181,34 @@ def test_a_workload_without_a_proxy_has_nothing_to_show(tulle: Tulle, mesh: Fake
     assert (done.status, "error: shop/plain has no proxy" in done.err) == (1, True)
 
 
-def test_exec_enters_as_the_workload_and_without_privilege() -> None:
-    entry = enter.Entry.of(ENTRY)
-    command = enter.command(entry, ["curl", "-s", "http://x/"], env={"TERM": "vt100"})
-    text = " ".join(command)
-    assert text.startswith(
-        "nsenter --net=/run/tulle/x/netns/a --target=4711 --mount --pid --ipc --uts -- setpriv"
-    )
-    assert "--reuid=1000 --regid=1001 --clear-groups --no-new-privs --inh-caps=-all" in text
-    assert "--ambient-caps=-all --bounding-set=-all" in text
-    tail = "-- env -i --chdir=/srv/shop PATH=/bin STARS=red TERM=vt100 curl -s http://x/"
-    assert text.endswith(tail)
+def described(descriptor: int) -> dict[str, Any]:
+    """What the program that enters the workload will read."""
+    size = os.fstat(descriptor).st_size
+    return json.loads(os.pread(descriptor, size, 0))
 
 
-def test_a_workload_without_mounts_of_its_own_is_entered_by_its_network_alone() -> None:
-    entry = enter.Entry.of({**ENTRY, "mount": False, "pid": 0})
-    command = enter.command(entry, ["true"], workdir="/tmp")
-    assert command[:3] == ["nsenter", "--net=/run/tulle/x/netns/a", "--"]
-    assert "--chdir=/tmp" in command
-
-
-def test_exec_becomes_the_command(
+def test_exec_becomes_the_program_that_enters(
     tulle: Tulle, mesh: FakeMesh, agent: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    became: list[list[str]] = []
-    monkeypatch.setattr(os, "execvp", lambda _, arguments: became.append(arguments))
+    became: list[tuple[list[str], dict[str, str], dict[str, Any]]] = []
+
+    def become(_: str, arguments: list[str], env: dict[str, str]) -> None:
+        became.append((list(arguments), env, described(int(arguments[-1]))))
+
+    monkeypatch.setattr(os, "execve", become)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert tulle("exec", "reviews", "-n", "shop", "--wd", "/", "--", "ls", "-n", "--wd=x").status == 0
-    assert became[0][-3:] == ["ls", "-n", "--wd=x"]
-    assert "--chdir=/" in became[0]
+    monkeypatch.setenv("TERM", "vt100")
+    assert tulle("exec", "reviews", "-n", "shop", "--wd", "/", "--", "A=1", "-n", "--wd=x").status == 0
+    ((arguments, env, spec),) = became
+    assert arguments[1:3] == ["-I", "-S"]
+    assert env == {}
+    assert "red" not in " ".join(arguments)  # nothing of the environment is in the list of processes
+    assert spec["argv"] == ["A=1", "-n", "--wd=x"]
+    assert spec["env"] == {"PATH": "/bin", "STARS": "red", "TERM": "vt100"} | {
+        name: os.environ[name] for name in ("COLORTERM", "LANG") if name in os.environ
+    }
+    assert (spec["uid"], spec["gid"], spec["groups"]) == (1000, 1001, [1001, 27])
+    assert (spec["pid"], spec["workdir"], spec["capabilities"]) == (4711, "/", [])
 
 
 def test_exec_says_what_is_missing(
@@ -222,8 +219,6 @@ def test_exec_says_what_is_missing(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     unprivileged = tulle("exec", "near.shop", "--", "ls")
     assert (unprivileged.status, "needs root" in unprivileged.err) == (1, True)
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert "the program nsenter is missing" in tulle("exec", "near.shop", "--", "ls").err
     assert tulle("exec", "near.shop").status == 2
 
 
@@ -233,12 +228,12 @@ def test_run_puts_a_process_into_the_mesh_while_it_runs(
     mesh.workloads = (workload("hello-v2", "default"),)
     seen: list[dict[str, Any]] = []
 
-    def plain(entry: enter.Entry, program: list[str], **_: object) -> list[str]:
+    def plain(descriptor: int) -> list[str]:
         seen.append(dict(next(iter(mesh.objects.values()))))
-        return program
+        return ["/bin/sh", *described(descriptor)["argv"][1:]]
 
     monkeypatch.setattr(enter, "command", plain)
-    monkeypatch.setattr(run, "checked", lambda arguments: arguments)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     command = ("run", "-s", "hello", "-p", "8000", "-V", "v2", "-l", "team=a", "--protocol", "http")
     done = tulle(*command, "--", "sh", "-c", "exit 7")
     assert (done.status, done.out) == (7, "")
