@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import h11
 
@@ -19,8 +19,11 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def http_application(name: str) -> AsyncIterator[int]:
-    """An HTTP/1.1 server that tells what it received: `{"server", "path", "headers"}`. Yields its port."""
+async def http_application(name: str, answers: Iterable[tuple[str, str]] = ()) -> AsyncIterator[int]:
+    """An HTTP/1.1 server that tells what it received: `{"server", "path", "headers"}`. Yields its port.
+
+    `answers`: headers that each of its responses has besides.
+    """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER)
@@ -33,6 +36,7 @@ async def http_application(name: str) -> AsyncIterator[int]:
                     body = _account(name, event)
                 elif isinstance(event, h11.EndOfMessage):
                     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+                    headers += answers
                     writer.write(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
                     writer.write(connection.send(h11.Data(data=body)) or b"")
                     writer.write(connection.send(h11.EndOfMessage()) or b"")

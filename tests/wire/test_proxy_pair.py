@@ -435,3 +435,27 @@ async def test_a_request_that_no_application_saw_is_tried_elsewhere(tmp_path: Pa
                 assert answer.status_code == 200
             assert await proxy.statistic("upstream_rq_retry_success") > 0
             assert (await client.get(f"http://127.0.0.1:{dead.caller}/")).status_code == 503
+
+
+async def test_an_application_cannot_have_its_requests_repeated(tmp_path: Path, svid: Svid) -> None:
+    """It has seen the request, whatever it says: a POST is not to happen twice."""
+    async with (
+        http_application("app", answers=(("x-tulle-unreached", "true"),)) as port,
+        http_application("app", answers=(("x-tulle-unreached", "true"),)) as other_port,
+    ):
+        one, other = service(Protocol.HTTP, port), service(Protocol.HTTP, other_port)
+        both = EndpointSet(
+            one.name,
+            tuple(Endpoint("127.0.0.1", each.declared, mtls=True) for each in (one, other)),
+            views.HERE,
+        )
+        services = (one, other)
+        resources = translate_outbound(outbound(services)) + translate_inbound(inbound(services))
+        resources += translate_endpoints(both) + translate_endpoints(endpoints(other))
+        tree = listening_on_declared_ports(unprivileged(bootstrap(resources, svid)), services)
+        async with running(tree, tmp_path) as proxy, httpx2.AsyncClient() as client:
+            for caller in (one.caller, one.declared):
+                answer = await client.post(f"http://127.0.0.1:{caller}/", content=b"x")
+                assert answer.status_code == 200
+                assert await proxy.statistic("upstream_rq_retry") == 0
+                assert "x-tulle-unreached" not in answer.headers

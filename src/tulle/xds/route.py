@@ -24,7 +24,7 @@ from tulle.xds.message import Tree
 
 UNREACHED = "x-tulle-unreached"
 """Response header of a server's proxy whose application could not be dialled: the request was seen by no
-application, so another replica may have it, whatever its method."""
+application, so another replica may have it, whatever its method. An application cannot say it of itself."""
 
 _RETRIES = 2
 # Istio's default since 1.24 (pilot/pkg/networking/core/route/retry: two retries; 503 is left out, since an
@@ -236,4 +236,6 @@ def inbound_routes(cluster: str, port: int, peer: bool) -> Tree:
             }
         ],
         "request_headers_to_add": [_PEER] if peer else [],
+        # Of what the application answers; the proxy's own answers are marked after this.
+        "response_headers_to_remove": [UNREACHED],
     }
