@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tulle.agent.mounts import Mounts, Place, plan_hide, plan_names, references
-from tulle.agent.process import CAP_NET_ADMIN, Process, ProcessError, Spec, User
+from tulle.agent.process import CAP_NET_ADMIN, Process, ProcessError, Spec, User, find_keepers
 
 NOBODY = User(65534, 65534)
 PYTHON = os.path.realpath(sys.executable)
@@ -404,6 +404,31 @@ async def test_a_full_disk_costs_output_and_not_the_process(bench: Bench) -> Non
         assert (await process.wait()).status == 5
     finally:
         subprocess.run(["umount", "--lazy", str(bench.home)], check=True)
+
+
+async def test_without_room_for_its_record_nothing_is_started(bench: Bench) -> None:
+    bench.home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", str(bench.home)], check=True)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            (bench.home / "filling").write_bytes(bytes(1_000_000))
+        with pytest.raises(
+            ProcessError, match="keeper for p: cannot write its record: No space left on device"
+        ):
+            await bench.start("sleep", "1000")
+        assert find_keepers(bench.directory.parent) == ()
+        (bench.home / "filling").unlink()
+        assert (await (await bench.start("true")).wait()).status == 0
+    finally:
+        subprocess.run(["umount", "--lazy", str(bench.home)], check=True)
+
+
+async def test_a_keeper_is_found_without_its_record(bench: Bench) -> None:
+    process = await bench.start("sleep", "1000")
+    (bench.directory / "record.json").unlink()
+    found = {(each.process, each.pid, each.start) for each in find_keepers(bench.directory.parent)}
+    assert found == {("p", process.record.pid, process.record.start)}
+    assert find_keepers(bench.directory) == find_keepers(bench.home) == ()
 
 
 async def test_a_keeper_stays_small_and_holds_nothing_open(bench: Bench) -> None:

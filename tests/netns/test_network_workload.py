@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -281,3 +282,15 @@ async def test_cleaning_up_after_everything_was_killed(bench: Bench) -> None:
     assert await cleanup.leftovers(bench.layout) == ()
     await cleanup.clean(bench.layout)
     assert bench.layout.log("shop.a.app").exists()
+
+
+async def test_cleaning_up_finds_processes_whose_records_were_lost(bench: Bench) -> None:
+    bench.desire(workload("a", A, echo(9080, "a"), ports=(9080,)))
+    state = await bench.ready("a")
+    await bench.end()
+    shutil.rmtree(bench.layout.processes)
+    found = await cleanup.leftovers(bench.layout)
+    assert f"process {state.pid} (shop.a.app)" in found
+    assert any(each.endswith("(shop.a._proxy)") for each in found)
+    await cleanup.clean(bench.layout)
+    assert await cleanup.leftovers(bench.layout) == ()

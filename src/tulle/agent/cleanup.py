@@ -1,7 +1,8 @@
 """What a mesh may have left on this host, and its removal: for `down`, for `up` after a kill -9, for tests.
 
-Needs nothing but the paths: processes are known by their records, namespaces by their files, what stands in
-the host's own network by names that follow from the home directory. Everything may be repeated.
+Needs nothing but the paths: processes are known by their records and their keepers' command lines,
+namespaces by their files, what stands in the host's own network by names that follow from the home directory.
+Everything may be repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from tulle.agent import namespace, uplink
 from tulle.agent.layout import Layout
-from tulle.agent.process import Record, open_process, read_record
+from tulle.agent.process import Record, find_keepers, open_process, read_record
 
 _GRACE_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0
@@ -61,16 +62,18 @@ async def leftovers(layout: Layout) -> tuple[str, ...]:
 
 
 def _running(layout: Layout) -> list[tuple[Record, int]]:
-    """The records of processes that run, each with a pidfd that the caller closes."""
-    if not layout.processes.is_dir():
-        return []
-    found: list[tuple[Record, int]] = []
-    for directory in sorted(layout.processes.iterdir()):
-        record = read_record(directory)
-        descriptor = open_process(record) if record is not None else None
-        if record is not None and descriptor is not None:
-            found.append((record, descriptor))
-    return found
+    """The records of processes that run, each with a pidfd that the caller closes.
+
+    A record may have been lost (a full disk, a folder that somebody removed), and where /proc hides
+    processes (hidepid) only the record tells: so both are asked.
+    """
+    directories = sorted(layout.processes.iterdir()) if layout.processes.is_dir() else []
+    noted = [record for each in directories if (record := read_record(each)) is not None]
+    found: dict[int, tuple[Record, int]] = {}
+    for record in (*noted, *find_keepers(layout.processes)):
+        if record.pid not in found and (descriptor := open_process(record)) is not None:
+            found[record.pid] = (record, descriptor)
+    return list(found.values())
 
 
 def _end(descriptors: list[int]) -> None:

@@ -25,6 +25,8 @@ from tulle.agent.program import missing, script
 LOG_BYTES = 10_000_000
 """Of each of a process's two log files."""
 _LAST_LINE_BYTES = 4096
+_KEEPER_WORDS = 5
+"""Of a keeper's command line: `python -I -S keeper DIRECTORY`."""
 NO_CAPABILITIES: tuple[int, ...] = ()
 CAP_NET_ADMIN = 12
 
@@ -152,6 +154,33 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def find_keepers(directory: Path) -> tuple[Record, ...]:
+    """What runs under keepers whose processes' directories stand in `directory`, by /proc alone.
+
+    That finds those whose record was lost, and for a moment the starter of one. A command line can be
+    imitated, but not by another user.
+    """
+    boot = boot_id()
+    found: list[Record] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            argv = (entry / "cmdline").read_bytes().split(b"\0")
+            if len(argv) < _KEEPER_WORDS or argv[1:3] != [b"-I", b"-S"]:
+                continue
+            script_path, own = Path(os.fsdecode(argv[3])), Path(os.fsdecode(argv[4]))
+            if script_path.name != "keeper" or own.parent != directory:
+                continue
+            uid = (entry / "status").read_text().partition("\nUid:")[2].split()[0]
+            if int(uid) == os.geteuid():
+                pid = int(entry.name)
+                found.append(Record(own.name, "", pid, start_time(pid), boot))
+        except OSError:
+            continue  # it has ended
+    return tuple(found)
+
+
 def open_process(record: Record) -> int | None:
     """A pidfd of the process that the record means, or None if it has gone. The caller closes it."""
     try:
@@ -196,7 +225,7 @@ class Process:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         (directory / "record.json").unlink(missing_ok=True)
         enter = () if namespace is None else ("nsenter", f"--net={namespace}", "--")
-        command = (*enter, *script("keeper"), spec.process)  # the name is for those who read `ps`
+        command = (*enter, *script("keeper"), str(directory))
         try:
             starter = await asyncio.create_subprocess_exec(
                 *command,
@@ -210,6 +239,9 @@ class Process:
         _, complaint = await starter.communicate(encode(spec, directory, log, stage))
         record = read_record(directory)
         if starter.returncode != 0 or record is None:
+            if record is not None and (left := open_process(record)) is not None:
+                signal.pidfd_send_signal(left, signal.SIGKILL)
+                os.close(left)
             said = complaint.decode(errors="replace").strip() or f"exit status {starter.returncode}"
             raise ProcessError(f"cannot start a keeper for {spec.process}: {said}")
         return cls(record, directory, log, open_process(record))

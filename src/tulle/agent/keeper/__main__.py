@@ -1,18 +1,20 @@
 # pyright: basic, reportMissingImports=false
 """The keeper: init of one process's namespaces. A program; the agent never imports it.
 
-`python -I -S keeper < SPEC`, inside the network namespace that the process shall have. It is small on
-purpose (standard library, no threads, no typing): one stays with every workload and every proxy, and nothing
-that it does depends on the agent, which may die and come back (decision 2). `process.py` writes the spec and
-reads the record; their keys are described there.
+`python -I -S keeper DIRECTORY < SPEC`, inside the network namespace that the process shall have. It is small
+on purpose (standard library, no threads, no typing): one stays with every workload and every proxy, and
+nothing that it does depends on the agent, which may die and come back (decision 2). `process.py` writes the
+spec and reads the record; their keys are described there. The argument is for those who look for keepers in
+/proc: `cleanup.py`, and people with `ps`.
 
-Three processes: the *starter* makes new pid, mount, IPC and UTS namespaces, forks, writes the record and
-ends; the *init*, first in the pid namespace, arranges the mounts, collects output, reaps and notes how it
-ended; the *child* gives up its privileges and executes the command.
+Three processes: the *starter* makes new pid, mount, IPC and UTS namespaces, forks, writes the record (or ends
+the init, which waits for that) and ends; the *init*, first in the pid namespace, arranges the mounts,
+collects output, reaps and notes how it ended; the *child* gives up its privileges and executes the command.
 """
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -53,8 +55,12 @@ def start(spec):
         record.content = json.loads(started)
         os._exit(init(spec, record, log, done_write))
     os.close(done_write)
-    record.content.update(pid=pid, start=start_time(pid), boot=boot_id(), started=time.time())
-    record.write()
+    try:
+        record.begin(pid=pid, start=start_time(pid), boot=boot_id(), started=time.time())
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise RefusedError(f"cannot write its record: {error.strerror}") from None
     os.write(go_write, json.dumps(record.content).encode())
     os.read(done_read, 1)
 

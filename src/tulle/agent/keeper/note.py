@@ -1,6 +1,7 @@
 # pyright: basic, reportMissingImports=false
 """What the keeper writes to disk, by descriptors of the directories: the init has masked their paths."""
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -13,22 +14,33 @@ class Record:
         self.directory = os.open(spec["directory"], os.O_RDONLY | os.O_DIRECTORY)
         self.content = {"process": spec["process"], "tag": spec["tag"]}
 
+    def begin(self, **changes):
+        """Write the first record. Raises OSError: a process that nobody could find again must not run."""
+        self.content.update(changes)
+        self._replace(self._text())
+
     def write(self, **changes):
         self.content.update(changes)
-        text = json.dumps(self.content).encode()
+        text = self._text()
         try:
-            self._put(".record.json", text, os.O_TRUNC)
-            os.rename(".record.json", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+            self._replace(text)
         except OSError:
             # A full disk: the old record's block is still ours. White space behind JSON means nothing.
             with suppress(OSError):
                 self._put("record.json", text.ljust(4096), 0)
 
+    def _text(self):
+        return json.dumps(self.content).encode()
+
+    def _replace(self, text):
+        self._put(".record.json", text, os.O_TRUNC)
+        os.rename(".record.json", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+
     def _put(self, name, text, flags):
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | flags, 0o600, dir_fd=self.directory)
         try:
             if os.write(descriptor, text) != len(text):
-                raise OSError
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
