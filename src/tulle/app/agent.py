@@ -44,6 +44,7 @@ from tulle.agent.reports import Reports
 from tulle.agent.roster import Roster
 from tulle.agent.secrets import Secrets
 from tulle.agent.upstream import Upstream
+from tulle.app.bulletin import Bulletin
 from tulle.app.log import configure
 from tulle.app.pipeline import host_node
 from tulle.app.proxies import Proxies
@@ -53,7 +54,7 @@ from tulle.identity.token import InvalidToken, Token
 from tulle.kit import durable, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.holdoff import HoldOff
-from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
+from tulle.model.agentapi import NameTable, WorkloadAssignment
 
 _log = structlog.get_logger("tulle.agent")
 _POLL_SECONDS = 0.05
@@ -126,9 +127,11 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
     network = Network(IPv4Network(options.workload_subnet), IPv4Network(options.service_subnet))
     sockets = InnerSockets()
 
-    def report(instance: Instance) -> None:
-        expires = secrets.expires(instance.namespace, instance.name)
-        reports.put(instance.model_copy(update={"certificate_expires": expires}))
+    bulletin = Bulletin(server, secrets.expires, reports.put)
+
+    def gone(namespace: str, name: str) -> None:
+        bulletin.remove(namespace, name)
+        reports.remove(namespace, name)
 
     roster = Roster(
         Host(
@@ -138,8 +141,8 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
             check=Prober(sockets).check,
             open_proxy=proxies.open,
             close_proxy=proxies.close,
-            report=report,
-            gone=reports.remove,
+            report=bulletin.put,
+            gone=gone,
             environment=os.environ,
         )
     )

@@ -141,9 +141,12 @@ class Overview:
         return "its host has not reported it yet"
 
     def _proxy(self, workload: Workload, instance: Instance | None) -> ProxyStatus:
-        if not (workload.proxy or workload.proxyless):
+        if not (workload.proxy or workload.proxyless) or _ended(instance):
             return ProxyStatus(state="none")
         status = self._server.status(proxy_node(workload.id))
+        if not workload.proxyless and instance is not None and not instance.proxy_connected:
+            # Its agent acknowledges in its place.
+            return ProxyStatus(state="disconnected", certificate_expires=moment(instance.certificate_expires))
         words, because = self.refused(status)
         return ProxyStatus(
             state=status.state,
@@ -152,6 +155,11 @@ class Overview:
             error=words,
             because=because,
         )
+
+
+def _ended(instance: Instance | None) -> bool:
+    """It ran to its end, and its proxy ended with it."""
+    return instance is not None and instance.phase in (Phase.SUCCEEDED, Phase.FAILED)
 
 
 def _owner(key: Key) -> str:

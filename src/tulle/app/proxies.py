@@ -17,6 +17,7 @@ from tulle.agent import secrets
 from tulle.agent.layout import Layout
 from tulle.agent.process import User
 from tulle.agent.secrets import Secrets
+from tulle.app.pipeline import proxy_node
 from tulle.model.agentapi import WorkloadAssignment
 
 Name = tuple[str, str]
@@ -52,7 +53,7 @@ class Proxies:
         os.chown(directory, self._user.uid, self._user.gid)
         socket = self._layout.xds_socket(*name)
         socket.unlink(missing_ok=True)  # of an agent that was killed
-        node = "/".join(name)
+        node = proxy_node(name)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((self._server.handlers(node),))
         server.add_insecure_port(f"unix:{socket}")
@@ -67,7 +68,7 @@ class Proxies:
         proxy = self._proxies.pop((namespace, name), None)
         if proxy is None:
             return
-        node = f"{namespace}/{name}"
+        node = proxy_node((namespace, name))
         await proxy.server.stop(grace=None)
         self._upstream.remove_node(node)
         self._keys.remove(namespace, name)

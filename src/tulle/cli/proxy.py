@@ -35,6 +35,10 @@ def _admin(name: str, namespace: str | None, path: str, **query: str) -> bytes:
             f"{where} has no Envoy: its gRPC library takes its configuration itself",
             remedy=f"`tulle render {where} -f FILES` shows what it is given",
         )
+    if workload.phase in ("succeeded", "failed"):
+        raise Failure(
+            f"{where} has ended, and its proxy with it", remedy="`tulle logs --proxy` is still there"
+        )
     if workload.proxy.state == "none":
         raise Failure(
             f"{where} has no proxy", remedy='remove `sidecar.istio.io/inject: "false"` to give it one'

@@ -206,6 +206,9 @@ class Instance(_Message):
     started: float = 0
     """Seconds since the epoch."""
     certificate_expires: float = 0
+    proxy_connected: bool = False
+    """Its proxy asks the agent for its configuration now. What is acknowledged to the control plane does not
+    tell: an agent does so for a proxy that is not there, too."""
     lease_lapsed: bool = False
     """Set by the control plane alone: the host has been silent for longer than its lease (decision 19)."""
 
