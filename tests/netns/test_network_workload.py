@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 from tests.netns.proxied import PASS_ON, SYSTEM_PYTHON, Bench, echo, real_bench, workload
 from tulle.agent import cleanup, namespace
+from tulle.agent.layout import Layout
+from tulle.agent.neighbour import note_home
 from tulle.model.agentapi import Container, FileMount, Instance, Phase, Probe, RestartPolicy
 
 A, B = "10.201.0.10", "10.201.0.11"
@@ -294,3 +297,18 @@ async def test_cleaning_up_finds_processes_whose_records_were_lost(bench: Bench)
     assert any(each.endswith("(shop.a._proxy)") for each in found)
     await cleanup.clean(bench.layout)
     assert await cleanup.leftovers(bench.layout) == ()
+
+
+async def test_a_workload_does_not_see_the_home_of_another_mesh(bench: Bench) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:  # /tmp is hidden from it anyway
+        neighbour = Layout(Path(home), bench.layout.run.with_name("feedbeef"), "feedbeef")
+        neighbour.run.mkdir(parents=True)
+        note_home(neighbour)
+        (neighbour.home / "secret").write_text("not yours\n")
+        script = f"ls -A {neighbour.home}; echo looked; exec sleep 1000"
+        bench.desire(workload("a", A, Container(name="app", command=("sh", "-c", script)), proxy=False))
+        await bench.ready("a")
+        log = bench.layout.log("shop.a.app")
+        while "looked" not in log.read_text():
+            await asyncio.sleep(0.01)
+        assert log.read_text() == "looked\n"

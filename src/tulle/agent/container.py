@@ -12,16 +12,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tulle.agent import enter, proxyless
+from tulle.agent import enter, proxyless, retry
 from tulle.agent.host import Host, credentials, environment
 from tulle.agent.layout import Layout, process_name
 from tulle.agent.listening import missing_port
 from tulle.agent.mounts import Mounts, plan_files, plan_hide, plan_names, references
+from tulle.agent.neighbour import homes
 from tulle.agent.probe import Verdict
 from tulle.agent.process import Exit, Process, ProcessError, Spec
 from tulle.kit.backoff import Backoff
 from tulle.model.agentapi import Container as ContainerSpec
-from tulle.model.agentapi import Phase, Probe, RestartPolicy, WorkloadAssignment
+from tulle.model.agentapi import Phase, Probe, WorkloadAssignment
 
 GRACE_SECONDS = 10.0
 """Between SIGTERM and SIGKILL."""
@@ -43,13 +44,13 @@ class Container:
         self.phase = Phase.PENDING
         self.ready = False
         self.message = ""
-        self.restarts = 0
         self.process: Process | None = None
         self.spec = spec
         self._host = host
         self._assignment = assignment
         self._changed = changed
         self._unhealthy = ""
+        self.restarts = retry.counted(self._directory, assignment)
 
     @property
     def name(self) -> str:
@@ -90,6 +91,7 @@ class Container:
             process = None
             await asyncio.sleep(backoff.next())
             self.restarts += 1
+            retry.count(self._directory, self._assignment, self.restarts)
 
     def entrance(self) -> enter.Entrance | None:
         """Where a command can join the process, while it runs."""
@@ -98,11 +100,15 @@ class Container:
         spec = self._plan()
         return enter.Entrance(self.process.record.pid, spec.user, spec.env, spec.workdir)
 
+    @property
+    def _directory(self) -> Path:
+        return self._host.layout.process(self.name)
+
     # -- the process --------------------------------------------------------------------------------
 
     def _adopt(self) -> Process | None:
         layout = self._host.layout
-        return Process.adopt(self._assignment.incarnation, layout.process(self.name), layout.log(self.name))
+        return Process.adopt(self._assignment.incarnation, self._directory, layout.log(self.name))
 
     async def _start(self) -> Process:
         layout, assignment = self._host.layout, self._assignment
@@ -112,7 +118,7 @@ class Container:
             path.chmod(0o777)  # as Kubernetes makes an emptyDir; nobody gets here but by its mounts
         return await Process.start(
             spec,
-            layout.process(self.name),
+            self._directory,
             layout.log(self.name),
             layout.run,
             layout.namespace(assignment.namespace, assignment.name, assignment.incarnation),
@@ -135,7 +141,7 @@ class Container:
             hostname=hostname,
             capabilities=capabilities,
             mounts=Mounts(
-                hide=plan_hide((host.layout.home, host.layout.run), needed),
+                hide=plan_hide((*homes(host.layout), host.layout.run), needed),
                 place=(
                     *plan_names(
                         hostname,
@@ -167,15 +173,14 @@ class Container:
         return outcome
 
     def _end(self, process: Process, outcome: Exit) -> None:
-        policy = self._assignment.restart
         said = "" if outcome.error else process.last_line()
         message = self._unhealthy or (f"{outcome}: {said}" if said else str(outcome))
-        if outcome.succeeded and (policy is not RestartPolicy.ALWAYS or self.spec.init):
-            self._become(Phase.SUCCEEDED, "")
-        elif policy is RestartPolicy.NEVER:
-            self._become(Phase.FAILED, message)
-        else:
-            self._become(Phase.BACKOFF, message)
+        phase = retry.phase_after(
+            outcome, self._assignment, init=self.spec.init, restarts=self.restarts
+        )
+        if phase is Phase.FAILED and self.restarts:
+            message = f"{message} (tried {self.restarts + 1} times)"
+        self._become(phase, "" if phase is Phase.SUCCEEDED else message)
 
     def _become(self, phase: Phase, message: str, ready: bool = False) -> None:
         if (self.phase, self.message, self.ready) != (phase, message, ready):

@@ -17,6 +17,7 @@ import httpx2
 from tulle.agent.bootstrap import BOOTSTRAP_FILE, bootstrap, render
 from tulle.agent.layout import Layout, proxy_process_name
 from tulle.agent.mounts import Mounts, Place, plan_hide
+from tulle.agent.neighbour import homes
 from tulle.agent.process import CAP_NET_ADMIN, ProcessError, Spec, User
 from tulle.kit.mark import PROXY_RUN_DIRECTORY
 from tulle.model.agentapi import WorkloadAssignment
@@ -88,7 +89,7 @@ def proxy_spec(
         capabilities=(CAP_NET_ADMIN,),
         raise_files=True,
         mounts=Mounts(
-            hide=plan_hide((layout.home, layout.run), ()),
+            hide=plan_hide((*homes(layout), layout.run), ()),
             place=(
                 *names,
                 {"path": PROXY_RUN_DIRECTORY, "source": str(directory)},

@@ -53,6 +53,11 @@ class Layout:
         return self.run / "agent.sock"
 
     @property
+    def home_note(self) -> Path:
+        """Names the home, for the other meshes of this host (`neighbour.py`)."""
+        return self.run / "home"
+
+    @property
     def resolver_socket(self) -> Path:
         """The helper that asks the machine's own resolver."""
         return self.run / "dns.sock"

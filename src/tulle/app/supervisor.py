@@ -34,6 +34,7 @@ from tulle.agent.envoy import program
 from tulle.agent.host import invoking_user
 from tulle.agent.inner_socket import InnerSockets
 from tulle.agent.layout import Layout, LayoutError, layout
+from tulle.agent.neighbour import note_home
 from tulle.agent.network import Network, NetworkError, choose_subnets
 from tulle.app import relay
 from tulle.app.daemon import Daemon, keep_running
@@ -78,6 +79,7 @@ class Supervisor:
     def _make_folders(self) -> None:
         for path in (self._layout.home, self._layout.run, self._layout.logs):
             durable.private_folder(path)
+        note_home(self._layout)
         relay.prepare(self._relay)
         if self._user.uid != os.geteuid():
             # Under sudo the relay is the person's, as the proxies are: it has to get to its own files and to
