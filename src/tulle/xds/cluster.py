@@ -111,12 +111,15 @@ def _discovery(cluster: Cluster) -> Tree:
         },
     }
     if cluster.discovery is Discovery.DNS:
-        built |= {
-            "type": "STRICT_DNS",
-            "dns_lookup_family": "V4_ONLY",  # workloads have no IPv6 yet (decision 7)
-            "dns_refresh_rate": message.seconds(_DNS_REFRESH_SECONDS),
-            "respect_dns_ttl": True,
-        }
+        del built["type"]
+        built["cluster_type"] = message.extension(
+            "envoy.clusters.dns",  # STRICT_DNS, whose own fields Envoy gives up
+            message.DnsCluster(
+                dns_lookup_family="V4_ONLY",  # workloads have no IPv6 yet (decision 7)
+                dns_refresh_rate=message.seconds(_DNS_REFRESH_SECONDS),
+                respect_dns_ttl=True,
+            ),
+        )
     return built
 
 

@@ -84,7 +84,8 @@ def test_balancing(balancing: Balancing) -> None:
 
 def test_names_are_asked_for_again_when_their_time_is_over() -> None:
     found = cluster(Discovery.DNS, addresses=(("example.com", 80),))
-    assert (found["type"], found["respect_dns_ttl"]) == ("STRICT_DNS", True)
+    dns = found["cluster_type"]
+    assert (dns["name"], dns["typed_config"]["respect_dns_ttl"]) == ("envoy.clusters.dns", True)
 
 
 def test_equal_clusters_are_made_once() -> None:
