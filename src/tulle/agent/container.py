@@ -175,9 +175,7 @@ class Container:
     def _end(self, process: Process, outcome: Exit) -> None:
         said = "" if outcome.error else process.last_line()
         message = self._unhealthy or (f"{outcome}: {said}" if said else str(outcome))
-        phase = retry.phase_after(
-            outcome, self._assignment, init=self.spec.init, restarts=self.restarts
-        )
+        phase = retry.phase_after(outcome, self._assignment, init=self.spec.init, restarts=self.restarts)
         if phase is Phase.FAILED and self.restarts:
             message = f"{message} (tried {self.restarts + 1} times)"
         self._become(phase, "" if phase is Phase.SUCCEEDED else message)

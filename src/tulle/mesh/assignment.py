@@ -108,6 +108,7 @@ def _assignment(
         gateway=workload.gateway,
         ports=tuple(sorted(numbers)),
         restart=workload.restart,
+        backoff_limit=draft.backoff_limit,
         hostname=hostname,
         external=draft.external,
     )

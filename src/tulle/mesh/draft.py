@@ -74,6 +74,8 @@ class Draft:
     hostname: str = ""
     subdomain: str = ""
     restart: RestartPolicy = RestartPolicy.ALWAYS
+    backoff_limit: int | None = None
+    """Of a Job."""
     inject: bool = True
     """False: the workload itself asks for no proxy."""
     proxyless: bool = False

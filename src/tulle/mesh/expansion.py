@@ -7,6 +7,7 @@ of a StatefulSet NAME-0, NAME-1, ..., as on Kubernetes).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tulle.mesh import ingress
@@ -39,9 +40,7 @@ def expand(resource: Resource[Any]) -> tuple[Draft, ...]:
         case ("apps", "StatefulSet"):
             return tuple(_of_stateful_set(resource))
         case ("batch", "Job"):
-            return (
-                _of_template(resource, resource.spec.template, resource.name, {"job-name": resource.name}),
-            )
+            return (_of_job(resource),)
         case ("", "Pod"):
             metadata = resource.metadata
             return (
@@ -101,6 +100,11 @@ def _of_stateful_set(resource: Resource[kubernetes.StatefulSetSpec]) -> Iterator
         yield _of_template(
             resource, resource.spec.template, name, identity, name, resource.spec.service_name or ""
         )
+
+
+def _of_job(resource: Resource[kubernetes.JobSpec]) -> Draft:
+    draft = _of_template(resource, resource.spec.template, resource.name, {"job-name": resource.name})
+    return replace(draft, backoff_limit=resource.spec.backoff_limit)
 
 
 def _of_template(

@@ -137,6 +137,8 @@ class WorkloadAssignment(_Message):
     ports: tuple[int, ...] = ()
     """Declared ports, for `status` and for readiness by default (none: ready when running)."""
     restart: RestartPolicy = RestartPolicy.ALWAYS
+    backoff_limit: int | None = None
+    """Of a Job: how often it is tried again after it failed, whatever its restart policy."""
     hostname: str = ""
     user: int | None = None
     """None: the invoking user."""

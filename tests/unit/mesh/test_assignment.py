@@ -311,3 +311,23 @@ def test_the_incarnation_changes_with_what_needs_a_restart_alone() -> None:
     assert changed != first
     publish(world, text.replace("[run]", "[run, fast]"))
     assert assigned(world).incarnation not in (first, changed)
+
+
+@pytest.mark.parametrize(("written", "limit"), [("", 6), ("backoffLimit: 0, ", 0)])
+def test_a_job_is_tried_again_as_often_as_it_says(written: str, limit: int) -> None:
+    world = world_of(
+        f"""
+        apiVersion: batch/v1
+        kind: Job
+        metadata: {{name: migrate, namespace: shop}}
+        spec:
+          {{{written}template: {{spec: {{restartPolicy: Never, containers: [{{name: c, command: [a]}}]}}}}}}
+        """
+    )
+    assert assigned(world, "migrate").backoff_limit == limit
+    assert codes(world) == []
+
+
+def test_a_pod_of_nobody_is_not_tried_again_as_a_job_is() -> None:
+    world = world_of(pod("command: [serve]"))
+    assert assigned(world).backoff_limit is None

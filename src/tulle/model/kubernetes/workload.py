@@ -78,7 +78,7 @@ class JobSpec(Model):
         Literal["NonIndexed", "Indexed"],
         NotHonoured("a Job runs one process", lambda mode: mode == "Indexed"),
     ] = "NonIndexed"
-    backoff_limit: Annotated[Count | None, NoEffect("it is tried again with growing pauses")] = None
+    backoff_limit: Count = 6
     backoff_limit_per_index: Annotated[Any, _ROLLOUT] = None
     max_failed_indexes: Annotated[Any, _ROLLOUT] = None
     active_deadline_seconds: Annotated[Int | None, _ROLLOUT] = None
