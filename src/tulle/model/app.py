@@ -33,6 +33,7 @@ from tulle.model.schema import (
     Model,
     Port,
     PortName,
+    Replicas,
     WrittenFloat,
     exactly_one,
     problem,
@@ -165,7 +166,7 @@ class AppVersion(Model):
     service_account: DnsLabel | None = None
     locality: Locality | None = None
     readiness: Readiness | None = None
-    replicas: Annotated[Int, Field(ge=0, le=1000)] | None = None
+    replicas: Replicas | None = None
     proxy: Literal["sidecar", "grpc", "none"] | None = None
     """None: sidecar, an Envoy. grpc: its gRPC library reads its configuration itself (`xds:///NAME:PORT`)."""
     external: Bool = False

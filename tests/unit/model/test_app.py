@@ -129,6 +129,7 @@ def test_readiness_takes_seconds_or_durations() -> None:
         ("a: {command: run, env: {A: [x]}}", "wrong-type", "spec.services.a.env.A"),
         ("a_b: {command: run}", "invalid-name", "spec.services.a_b"),
         ("a: {command: run, replicas: -1}", "out-of-range", "spec.services.a.replicas"),
+        ("a: {command: run, replicas: 10001}", "out-of-range", "spec.services.a.replicas"),
         ("a: {command: run, locality: a/b/c/d}", "invalid-locality", "spec.services.a.locality"),
         ("a: {command: run, proxy: envoy}", "invalid-value", "spec.services.a.proxy"),
         ("a: {command: run, readiness: {}}", "exclusive-fields", "spec.services.a.readiness"),

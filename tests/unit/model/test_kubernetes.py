@@ -111,6 +111,18 @@ def test_the_rules_of_a_pod(container: str, rest: str, code: str, field: str) ->
             f"replicas: -1\nselector: {{matchLabels: {{app: a}}}}\n{TEMPLATE}",
             "spec.replicas",
         ),
+        (
+            "Deployment",
+            "apps/v1",
+            f"replicas: 10001\nselector: {{matchLabels: {{app: a}}}}\n{TEMPLATE}",
+            "spec.replicas",
+        ),
+        (
+            "StatefulSet",
+            "apps/v1",
+            f"replicas: 10001\nselector: {{matchLabels: {{app: a}}}}\n{TEMPLATE}",
+            "spec.replicas",
+        ),
     ],
 )
 def test_the_rules_of_what_makes_pods(kind: str, api_version: str, spec: str, field: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import model_validator
 
 from tulle.model.kubernetes.pod import Count, PodTemplateSpec
-from tulle.model.schema import Bool, DnsLabel, Int, Model, NoEffect, NotHonoured, problem
+from tulle.model.schema import Bool, DnsLabel, Int, Model, NoEffect, NotHonoured, Replicas, problem
 from tulle.model.selector import LabelSelector
 
 _ROLLOUT = NoEffect("what has changed is started again at once")
@@ -32,7 +32,7 @@ def _check_selector(selector: LabelSelector, template: PodTemplateSpec) -> None:
 
 
 class DeploymentSpec(Model):
-    replicas: Count = 1
+    replicas: Replicas = 1
     selector: LabelSelector
     template: PodTemplateSpec
     strategy: Annotated[Any, _ROLLOUT] = None
@@ -49,7 +49,7 @@ class DeploymentSpec(Model):
 
 class StatefulSetSpec(Model):
     service_name: DnsLabel | None = None
-    replicas: Count = 1
+    replicas: Replicas = 1
     selector: LabelSelector
     template: PodTemplateSpec
     volume_claim_templates: Annotated[Any, _STORAGE] = None
