@@ -67,7 +67,7 @@ class _Stream:
     def __init__(self, node: str, subscription: AnySubscription) -> None:
         self.node = node
         self.subscription = subscription
-        self.outbox: deque[bytes] = deque()
+        self.outbox: deque[Response] = deque()
         self.wake = asyncio.Event()
 
 
@@ -258,8 +258,7 @@ class Server:
 
     def _advance(self, stream: _Stream) -> None:
         """Put what is to be sent into the outbox, and tell how the node stands."""
-        for response in stream.subscription.poll():
-            stream.outbox.append(self._encode(stream, response))
+        stream.outbox.extend(stream.subscription.poll())
         if stream.outbox:
             stream.wake.set()
         if self._streams[stream.node][-1] is stream:
@@ -268,22 +267,25 @@ class Server:
     def _encode(self, stream: _Stream, response: Response) -> bytes:
         if isinstance(stream.subscription, StateOfTheWorld):
             fields = map(self.encoder.plain, response.resources)
-            return wire.state_of_the_world_response(
+            content = wire.state_of_the_world_response(
                 response.type_url, response.nonce, response.version, fields
             )
-        fields = map(self.encoder.delta, response.resources)
-        return wire.delta_response(response.type_url, response.nonce, fields, response.removed)
+        else:
+            fields = map(self.encoder.delta, response.resources)
+            content = wire.delta_response(response.type_url, response.nonce, fields, response.removed)
+        self.sent_messages += 1
+        self.sent_bytes += len(content)
+        return content
 
     async def _write(self, context: Any, stream: _Stream) -> None:
         while True:
             await stream.wake.wait()
             stream.wake.clear()
             while stream.outbox:
-                self.sent_messages += 1
-                self.sent_bytes += len(stream.outbox[0])
                 try:
-                    # Not kept in a variable, which would hold a stream's last response while it waits.
-                    await context.write(stream.outbox.popleft())
+                    # Put together now, and not kept in a variable: what a thousand streams are to be sent is
+                    # never there all at once, nor the last of it while they wait.
+                    await context.write(self._encode(stream, stream.outbox.popleft()))
                 except grpc.aio.BaseError:
                     return  # the client is gone; the reader hears of it too and ends the stream
 
