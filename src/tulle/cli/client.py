@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator
+import socket
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,9 @@ from tulle.model.findings import Finding
 
 T = TypeVar("T", bound=BaseModel)
 _START = "start one: `tulle up PATH...`, or `tulle demo` to look around"
+_RETURN_SECONDS = 10.0
+"""How long a daemon that has ended is given to come back."""
+_POLL_SECONDS = 0.1
 
 
 class ApiError(Failure):
@@ -53,9 +58,11 @@ class Refusal(ApiError):  # noqa: N818  it is an answer
 class _Socket:
     """HTTP over one Unix socket; everything that goes wrong is an ApiError that says what to do."""
 
-    def __init__(self, path: Path, who: str) -> None:
+    def __init__(self, path: Path, who: str, kept: Callable[[], bool]) -> None:
+        """`kept`: whether somebody starts the listener again when it has ended."""
         self._path = path
         self._who = who
+        self._kept = kept
         self._http = httpx2.Client(
             # verify: there is no TLS here, and reading the trusted authorities costs 90 ms
             transport=httpx2.HTTPTransport(uds=os.fspath(path), verify=False),
@@ -63,17 +70,25 @@ class _Socket:
             timeout=httpx2.Timeout(30.0, connect=5.0),
         )
 
-    def request(self, method: str, url: str, **options: Any) -> httpx2.Response:
+    def request(self, method: str, url: str, *, patient: bool = True, **options: Any) -> httpx2.Response:
+        if patient:
+            self._await_listener()
         with self._explained():
             return self._checked(self._http.request(method, url, **options))
 
     @contextmanager
     def stream(self, url: str, read_seconds: float | None, **options: Any) -> Generator[httpx2.Response]:
+        self._await_listener()
         timeout = httpx2.Timeout(30.0, connect=5.0, read=read_seconds)
         with self._explained(), self._http.stream("GET", url, timeout=timeout, **options) as response:
             if response.is_error:
                 response.read()
             yield self._checked(response)
+
+    def _await_listener(self) -> None:
+        deadline = time.monotonic() + _RETURN_SECONDS
+        while not _listens(self._path) and self._kept() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -92,6 +107,8 @@ class _Socket:
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
         if _exists(self._path) and not os.access(self._path, os.W_OK):
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
+        if self._kept():
+            return ApiError(f"{self._who} is starting again", remedy="wait a moment and repeat the command")
         return ApiError(
             f"no mesh is running here: {self._who} does not listen on {self._path}", remedy=_START
         )
@@ -108,12 +125,34 @@ class _Socket:
 
 def mesh() -> Client:
     """The control plane of this home."""
-    return Client(layout().api_socket)
+    return Client(layout().api_socket, _supervised)
 
 
 def agent() -> AgentClient:
     """The agent of this home."""
-    return AgentClient(layout().agent_socket)
+    return AgentClient(layout().agent_socket, _supervised)
+
+
+def _supervised() -> bool:
+    from tulle.app import supervisor  # only where something is amiss
+
+    return supervisor.running(layout().home) is not None
+
+
+def _never() -> bool:
+    return False
+
+
+def _listens(path: Path) -> bool:
+    """False only where a listener may come yet."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        try:
+            tried.connect(os.fspath(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            pass
+    return True
 
 
 def _exists(path: Path) -> bool:
@@ -126,8 +165,8 @@ def _exists(path: Path) -> bool:
 class Client:
     """The control plane's API. Every method raises ApiError."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = _Socket(socket, "the control plane")
+    def __init__(self, path: Path, kept: Callable[[], bool] = _never) -> None:
+        self._socket = _Socket(path, "the control plane", kept)
 
     def apply(self, documents: tuple[Document, ...], *, dry_run: bool = False) -> ApplyResponse:
         request = ApplyRequest(documents=_absolute(documents), dry_run=dry_run)
@@ -169,9 +208,9 @@ class Client:
         return self._get(Rendered, f"/v1/render/{namespace}/{name}")
 
     def is_ready(self) -> bool:
-        """False also when nothing listens."""
+        """False also when nothing listens; does not wait for it."""
         try:
-            return self._get(Readiness, "/v1/ready").ready
+            return self._get(Readiness, "/v1/ready", patient=False).ready
         except ApiError:
             return False
 
@@ -205,8 +244,8 @@ def _as_given(findings: tuple[Finding, ...], documents: tuple[Document, ...]) ->
 class AgentClient:
     """This host's agent. Every method raises ApiError."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = _Socket(socket, "the agent of this host")
+    def __init__(self, path: Path, kept: Callable[[], bool] = _never) -> None:
+        self._socket = _Socket(path, "the agent of this host", kept)
 
     def enter(self, namespace: str, name: str) -> dict[str, Any]:
         """The agent's `Entry`."""

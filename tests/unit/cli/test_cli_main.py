@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.unit.api.fake import FakeMesh, finding, served
 from tests.unit.cli.conftest import Tulle
 from tulle.agent.layout import Layout
+from tulle.app import supervisor
 from tulle.cli import client, output, status
 from tulle.cli.failure import Failure
 
@@ -167,6 +169,37 @@ def test_a_control_plane_that_goes_away_is_said_so(tulle: Tulle, layout: Layout)
     with served(FakeMesh(), layout.api_socket):
         assert tulle("status").status == 0
     assert tulle("status").err.startswith("error: no mesh is running here")
+
+
+def test_a_control_plane_that_is_being_started_again_is_waited_for(layout: Layout) -> None:
+    with ExitStack() as stack:
+        started: list[object] = []
+
+        def kept() -> bool:
+            if not started:
+                started.append(stack.enter_context(served(FakeMesh(), layout.api_socket)))
+            return True
+
+        assert client.Client(layout.api_socket, kept).status().control_plane
+
+
+def test_a_control_plane_that_does_not_come_back_is_said_to_be_starting(
+    layout: Layout, tulle: Tulle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_RETURN_SECONDS", 0.0)
+    kept = supervisor.claim(layout.home)
+    assert kept is not None
+    try:
+        assert tulle("status").err.startswith("error: the control plane is starting again\n")
+    finally:
+        os.close(kept)
+    assert tulle("status").err.startswith("error: no mesh is running here")
+
+
+def test_whoever_waits_for_a_start_is_told_at_once(layout: Layout) -> None:
+    asked: list[None] = []
+    assert not client.Client(layout.api_socket, lambda: not asked.append(None)).is_ready()
+    assert len(asked) == 1, "for the words, not for waiting"
 
 
 def test_times_and_numbers_in_words() -> None:
