@@ -28,7 +28,12 @@ def outbound(port: int) -> Outbound:
         return Route("", RequestMatch(destination=destination), Respond(status), views.HERE)
 
     known = VirtualHost("known", ("known",), (answering(201),), views.HERE)
-    rest = VirtualHost("rest", ("*",), (answering(202, "127.0.0.2"), answering(404)), views.HERE)
+    rest = VirtualHost(
+        "rest",
+        ("*",),
+        (answering(202, "127.0.0.2"), answering(503, "127.0.0.0/24"), answering(404)),
+        views.HERE,
+    )
     chain = OutboundChain("all", HttpChain(str(port), "outbound"), views.HERE)
     return Outbound(
         "outbound/shop",
@@ -52,4 +57,5 @@ async def test_the_dialled_address_is_known_to_routes(tmp_path: Path) -> None:
     async with running(tree, tmp_path):
         assert await status("127.0.0.2", port, "known") == 201
         assert await status("127.0.0.2", port, "whoever.example.com") == 202
-        assert await status("127.0.0.1", port, "whoever.example.com") == 404
+        assert await status("127.0.0.3", port, "whoever.example.com") == 503
+        assert await status("127.0.1.1", port, "whoever.example.com") == 404

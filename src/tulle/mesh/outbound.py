@@ -72,6 +72,7 @@ class OutboundCells:
             listeners=self._listeners.of_scope(scope),
             route_tables=tuple(table for table in tables if table is not None),
             clusters=self.clusters(scope),
+            service_cidr=self._world.settings.service_cidr,
         )
 
     def _allow_any(self) -> bool:
@@ -172,12 +173,19 @@ class OutboundCells:
         return any(covers(host, each) for each in self._world.service_hosts())
 
     def _rest(self, by_address: list[Route]) -> VirtualHost:
-        """What comes under no known name: by its address, and what is left under Istio's names."""
+        """What comes under no known name: by its address, and what is left under Istio's names.
+
+        A virtual address that has no such port (any more) is nowhere: who dials it waits in vain.
+        """
         if self._allow_any():
-            route = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY)
+            inside = RequestMatch(destination=self._world.settings.service_cidr)
+            rest = (
+                Route("no_such_port", inside, Respond(503), _POLICY),
+                Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY),
+            )
         else:
-            route = Route("block_all", RequestMatch(), Respond(502), _POLICY)
-        return VirtualHost(route.name, ("*",), (*by_address, route), _POLICY)
+            rest = (Route("block_all", RequestMatch(), Respond(502), _POLICY),)
+        return VirtualHost(rest[-1].name, ("*",), (*by_address, *rest), _POLICY)
 
 
 def _distinct(hosts: list[VirtualHost]) -> list[VirtualHost]:

@@ -86,7 +86,7 @@ class RequestMatch:
     headers: tuple[NamedMatch, ...] = ()
     query: tuple[NamedMatch, ...] = ()
     destination: str = ""
-    """The address that the caller dialled; outbound route tables only."""
+    """The address that the caller dialled, or a range of them (CIDR); outbound route tables only."""
 
 
 MISSING_CLUSTER = "MissingBackend"
@@ -286,6 +286,8 @@ class Outbound:
     listeners: tuple[OutboundListener, ...]
     route_tables: tuple[RouteTable, ...]
     clusters: tuple[Cluster, ...]
+    service_cidr: str = ""
+    """Where virtual addresses are. What no listener is for there is nowhere, and not outside of the mesh."""
 
 
 class InboundMtls(StrEnum):

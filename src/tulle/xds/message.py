@@ -37,6 +37,7 @@ SetFilterState = _message(_EXTENSION + "filters.network.set_filter_state.v3.set_
 FilterStateInput = _message(
     _EXTENSION + "matching.common_inputs.network.v3.network_inputs_pb2", "FilterStateInput"
 )
+IpRange = _message(_EXTENSION + "matching.input_matchers.ip.v3.ip_pb2", "Ip")
 OriginalDst = _message(_EXTENSION + "filters.listener.original_dst.v3.original_dst_pb2", "OriginalDst")
 TlsInspector = _message(_EXTENSION + "filters.listener.tls_inspector.v3.tls_inspector_pb2", "TlsInspector")
 HttpInspector = _message(

@@ -22,7 +22,7 @@ from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cl
 from tulle.xds.filter.connection_manager import outbound_manager
 from tulle.xds.filter.order import listener_filters, outbound_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
-from tulle.xds.listener import refuse_link_local, refuse_own_port, rejecting, route_needs
+from tulle.xds.listener import refusal, refuse_link_local, refuse_own_port, rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.route import translate_route_table
 
@@ -86,17 +86,20 @@ def _listener(listener: OutboundListener, balanced: frozenset[str]) -> Translate
     return translated(message.Listener(**fields), listener.name, listener.origin, needs)
 
 
-@lru_cache(maxsize=2)
-def _virtual_outbound(allow_any: bool) -> Translated:
+@lru_cache(maxsize=16)
+def _virtual_outbound(allow_any: bool, service_cidr: str) -> Translated:
     """15001: hands every redirected connection to the listener of its original destination; what has none
-    is for the outside."""
+    is for the outside, or a port that no service has: that is closed at once."""
+    chains = [refuse_own_port(OUTBOUND_PORT), refuse_link_local()]
+    if service_cidr:
+        chains.append(refusal("no-such-port", {"prefix_ranges": [message.cidr(service_cidr)]}))
     last = tcp_proxy((WeightedCluster(PASSTHROUGH),), PASSTHROUGH) if allow_any else rejecting(Reject())
     built = message.Listener(
         name="virtualOutbound",
         address=message.socket_address(ANY_ADDRESS, OUTBOUND_PORT),
         traffic_direction="OUTBOUND",
         use_original_dst=message.YES,
-        filter_chains=[refuse_own_port(OUTBOUND_PORT), refuse_link_local()],
+        filter_chains=chains,
         default_filter_chain={
             "name": "virtualOutbound-catchall-tcp" if allow_any else "virtualOutbound-blackhole",
             "filters": [last],
@@ -123,7 +126,7 @@ def translate_outbound(outbound: Outbound) -> tuple[Translated, ...]:
     clusters = {one.name: one for one in (passthrough(), black_hole(), *outbound.clusters)}
     return in_order(
         [
-            _virtual_outbound(outbound.allow_any),
+            _virtual_outbound(outbound.allow_any, outbound.service_cidr),
             *(_translate_listener(one, clusters) for one in outbound.listeners),
             *(translate_route_table(one) for one in outbound.route_tables),
             *(translate_cluster(one) for one in clusters.values()),

@@ -19,7 +19,7 @@ from tulle.mesh.view import (
 from tulle.xds import message
 from tulle.xds.bundle import Translated, translated
 from tulle.xds.cluster import PASSTHROUGH
-from tulle.xds.filter.destination import destination_input
+from tulle.xds.filter.destination import destination_input, destination_within
 from tulle.xds.message import Tree
 
 UNREACHED = "x-tulle-unreached"
@@ -170,16 +170,25 @@ def _action(routes: list[Tree]) -> Tree:
 def _by_destination(routes: Iterable[tuple[str, Tree]]) -> Tree:
     """Look the dialled address up, then go through its routes; the others are for what is not found.
 
-    One look-up however many services there are: traffic to foreign hosts comes this way too.
+    One look-up however many services there are: traffic to foreign hosts comes this way too. A range is
+    looked at after all addresses.
     """
     found: dict[str, list[Tree]] = {"": []}
     for address, route in routes:
         found.setdefault(address, []).append(route)
-    rest = found.pop("")
+    rest: Tree = _action(found.pop(""))
+    ranges = [address for address in found if "/" in address]
+    if ranges:
+        matchers = [
+            {"predicate": destination_within(each), "on_match": _action(found.pop(each))} for each in ranges
+        ]
+        rest = {"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": rest}}
+    if not found:
+        return rest["matcher"]
     by_address = {address: _action(there) for address, there in found.items()}
     return {
         "matcher_tree": {"input": destination_input(), "exact_match_map": {"map": by_address}},
-        "on_no_match": _action(rest),
+        "on_no_match": rest,
     }
 
 

@@ -114,6 +114,14 @@ spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
             assert accepted.recv(16) == b"hello", "the refused connection never arrived"
 
 
+def test_a_port_that_a_service_has_not_ends_at_once(shop: Mesh) -> None:
+    """Nobody has its virtual address: dialled by a proxy, it would say nothing for seconds."""
+    dial = "import socket; print(socket.create_connection(('echo', 7777), timeout=4).recv(1))"
+    ended = shop.execute("client.lab", "python3", "-c", dial, status=None)
+    assert ended.stdout.strip() == "b''" or "ConnectionResetError" in ended.stderr
+    assert shop.request("client.lab", "http://echo:8000/")["status"] == 503  # where httpbin is HTTP
+
+
 def outer_address(mesh: Mesh) -> str:
     """This machine's end of the mesh's uplink."""
     routes = json.loads(mesh.run("nsenter", f"--net={mesh.layout.hub}", "--", "ip", "-json", "route"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from textwrap import dedent
 
 from tests.unit.mesh.worldly import publish, world_of
@@ -107,7 +108,7 @@ def ask(view: Outbound | Gateway, name: str, host: str, path: str = "/", **more:
 
 
 def holds(match: RequestMatch, request: Request) -> bool:
-    if match.destination and match.destination != request.destination:
+    if match.destination and not _destination_holds(match.destination, request.destination):
         return False
     if match.path is not None and not _value_holds(match.path, request.path):
         return False
@@ -119,6 +120,10 @@ def holds(match: RequestMatch, request: Request) -> bool:
     return all(_value_holds(each.match, headers.get(each.name)) for each in match.headers) and all(
         _value_holds(each.match, request.query.get(each.name)) for each in match.query
     )
+
+
+def _destination_holds(wanted: str, dialled: str) -> bool:
+    return bool(dialled) and ip_address(dialled) in ip_network(wanted)
 
 
 def _value_holds(match: ValueMatch, value: str | None) -> bool:

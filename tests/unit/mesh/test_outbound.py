@@ -283,7 +283,10 @@ def test_a_service_is_its_address_too_whatever_the_host_header() -> None:
     details = "outbound|9080||details.shop.svc.cluster.local"
     assert ask(view, "9080", "www.example.com", "/here", destination=ratings) == details
     assert ask(view, "9080", "www.example.com", "/there", destination=ratings) == "404"
-    assert ask(view, "9080", "www.example.com", destination=orders) == "PassthroughCluster"
+    # Another port of a virtual address is nowhere, also on a connection from when there was one.
+    assert ask(view, "9080", "www.example.com", destination=orders) == "503"
+    assert ask(view, "9080", "orders.shop", destination=orders) == "503"
+    assert ask(view, "9080", "www.example.com", destination="192.0.2.1") == "PassthroughCluster"
     assert (
         ask(view, "9080", "ratings.shop", "/here", destination=reviews) == details
     )  # a known name counts first

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def inspected_ports(listener: Tree) -> list[int]:
 @pytest.mark.parametrize("allow_any", [True, False])
 @pytest.mark.parametrize("default", [PERMISSIVE, STRICT])
 def test_envoy_takes_a_sidecar(allow_any: bool, default: InboundMtls) -> None:
-    resources = translate_outbound(views.outbound(allow_any))
+    resources = translate_outbound(replace(views.outbound(allow_any), service_cidr="10.96.0.0/12"))
     resources += translate_inbound(views.inbound(*EVERY_PORT, default=default))
     assert refusal(resources + translate_endpoints(views.endpoints())) == ""
 
@@ -78,6 +79,17 @@ def test_what_has_no_listener_leaves_the_mesh_or_does_not() -> None:
         assert found["use_original_dst"] is True
         (last,) = found["default_filter_chain"]["filters"]
         assert last["typed_config"]["cluster"] == cluster
+
+
+@pytest.mark.parametrize("allow_any", [True, False])
+def test_a_port_that_no_service_has_is_closed(allow_any: bool) -> None:
+    """Passed through, its caller would wait for an answer from an address that nobody has."""
+    view = replace(views.outbound(allow_any), service_cidr="10.96.0.0/12")
+    closed = chains(listeners(translate_outbound(view))["virtualOutbound"])["no-such-port"]
+    (within,) = closed["filter_chain_match"]["prefix_ranges"]
+    assert (within["address_prefix"], within["prefix_len"]) == ("10.96.0.0", 12)
+    (last,) = closed["filters"]
+    assert last["typed_config"]["cluster"] == "BlackHoleCluster"
 
 
 def test_the_proxys_own_port_and_link_local_addresses_are_refused() -> None:

@@ -33,3 +33,10 @@ def destination() -> Tree:
 def destination_input() -> Tree:
     """The same address as the input of a matcher."""
     return message.extension("destination", message.FilterStateInput(key=_KEY))
+
+
+def destination_within(cidr: str) -> Tree:
+    """The predicate of a matcher: whether the address is one of a range."""
+    within = message.IpRange(cidr_ranges=[message.cidr(cidr)], stat_prefix="destination")
+    custom = message.extension("envoy.matching.matchers.ip", within)
+    return {"single_predicate": {"input": destination_input(), "custom_match": custom}}
