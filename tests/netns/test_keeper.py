@@ -90,6 +90,11 @@ def stat_mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
+async def test_nobody_else_lists_the_processes(bench: Bench) -> None:
+    await (await bench.start("true")).wait()
+    assert [stat_mode(each) for each in (bench.directory, bench.directory.parent)] == [0o700, 0o700]
+
+
 async def test_a_signal_is_how_it_ended(bench: Bench) -> None:
     process = await bench.start("sh", "-c", "kill -SEGV $$")
     assert str(await process.wait()) == "killed by SIGSEGV"
@@ -188,6 +193,47 @@ async def test_a_process_sees_itself_alone(bench: Bench) -> None:
 async def test_kernel_settings_cannot_be_written(bench: Bench) -> None:
     output = await bench.output("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward", user=User(0, 0))
     assert "Read-only file system" in output
+
+
+@pytest.mark.parametrize(
+    "placed", ["", "/etc/tulle-test/x", "/usr/share/tulle-test", "/sys/tulle-test", "/tulle-test"]
+)
+async def test_not_even_root_writes_to_the_system(bench: Bench, placed: str) -> None:
+    """`placed` puts a layer over a directory of the host, or over what is mounted below it (/sys, /)."""
+    place: tuple[Place, ...] = ({"path": placed, "files": FILES, "read_only": True},) if placed else ()
+    place += plan_names("a", "10.201.0.10", "shop", "10.201.0.1", "cluster.local")
+    directories = ("/usr", "/usr/bin", "/usr/share", "/etc", "/etc/ssl", "/boot", "/bin", "/sbin", "/lib")
+    files = (
+        "/etc/passwd",
+        "/etc/shadow",
+        "/usr/bin/env",
+        "/sys/kernel/profiling",
+        "/sys/kernel/uevent_helper",
+    )
+    cgroups = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if " /sys/" in line]
+    writes = (
+        *(f"touch {directory}/tulle-test-written" for directory in (*directories, *cgroups)),
+        *(f"printf '' 3>>{file}" for file in files if Path(file).exists()),
+    )
+    script = "".join(
+        f"({write}) 2>&1 | grep -q 'Read-only' || echo no refusal: '{write}';" for write in writes
+    )
+    output = await bench.output(
+        "bash", "-c", script + "echo done", mounts=hidden(bench, place=place), user=User(0, 0)
+    )
+    assert output == "done\n"
+    assert not Path("/etc/tulle-test-written").exists()
+
+
+@pytest.mark.parametrize("path", ["/etc/tulle-test", "/etc/ssl", "/usr/share/tulle-test/deep"])
+async def test_a_volume_is_written_wherever_it_is(bench: Bench, path: str, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    place: Place = {"path": path, "source": str(volume), "read_only": False}
+    script = f"touch {path}/new; touch {path}/../tulle-test-beside"
+    output = await bench.output("sh", "-c", script, mounts=hidden(bench, place=(place,)), user=User(0, 0))
+    assert names(str(volume)) == ["new"]
+    assert output.count("Read-only file system") == 1
 
 
 async def test_private_directories_are_empty_and_the_mesh_is_hidden(bench: Bench) -> None:

@@ -6,18 +6,23 @@ import stat
 
 from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, mount, seal
 
+SYSTEM = ("/usr", "/etc", "/boot", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys")
+"""Nobody writes there, as with ProtectSystem=full of systemd.exec(5): a process may be uid 0, which owns the
+files, without any capability."""
+
 
 class View:
     """Carries out what `mounts.py` planned. No file of the host is changed.
 
     `hide`: directories, an outer before an inner one: an empty tmpfs over each, or (`keep`) what the host has
-    there, visible again. `place`: files and directories at paths that need not exist.
+    there, visible again. `place`: files and directories at paths that need not exist; they are as writable
+    as they ask, also below the directories of `SYSTEM`, which are read-only.
     """
 
     def __init__(self, spec):
         self.spec = spec
         self.private = {"/": False}  # mount points, and whether what is made in them is seen by nobody else
-        self.sealed = []
+        self.placed = {}  # mount points of placements, and whether they shall be read-only
         self.sources = {}  # path on the host -> descriptor of what stands there
         self.count = 0
 
@@ -27,6 +32,9 @@ class View:
             if source and os.path.exists(source):
                 # By descriptor: later mounts may cover the path.
                 self.sources[source] = os.open(source, os.O_PATH)
+        system = [path for path in SYSTEM if os.path.isdir(path) and not os.path.islink(path)]
+        for path in system:
+            mount(path, path, "", MS_BIND | MS_REC)
         # Files are prepared in a tmpfs of our own, which the masks cover later.
         mount("tulle", self.spec["stage"], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         self.stage = os.open(self.spec["stage"], os.O_PATH)
@@ -51,9 +59,8 @@ class View:
                 made = self.prepare(item)
             target = self.provide(item["path"], self.kind(item))
             self.bind(made, target, private=True)
-            if item.get("read_only"):
-                self.sealed.append(target)
-        for target in self.sealed:
+            self.placed[target] = item.get("read_only", False)
+        for target in (*self.system_mounts(system), *(path for path in self.placed if self.placed[path])):
             seal(target)
         mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         mount("/proc/sys", "/proc/sys", "", MS_BIND)
@@ -142,10 +149,16 @@ class View:
 
     def has_mounts(self, parent):
         """Whether something is mounted below, which an overlay would not show."""
-        with open("/proc/self/mountinfo", "rb") as file:
-            points = [line.split()[4] for line in file]
-        prefix = os.fsencode(parent) + b"/"
-        return any(point.decode("unicode_escape").encode("latin-1").startswith(prefix) for point in points)
+        return any(point != parent and is_below(point, parent) for _, point in mounts())
+
+    def system_mounts(self, system):
+        """Where to seal: every mount in the system's directories but the placements and what is in them."""
+        found = []
+        for number, point in mounts():
+            inside = [path for path in system if is_below(point, path)]
+            if inside and not any(is_below(point, path) for path in self.placed) and shows(point, number):
+                found.append(point)
+        return found
 
     def overlay(self, parent):
         self.count += 1
@@ -192,3 +205,27 @@ class View:
         mount(".", "/", "", MS_MOVE)
         os.chroot(".")
         os.chdir("/")
+
+
+def mounts():
+    """(id, mount point) of every mount, also of those that others cover (proc(5), mountinfo)."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        lines = [line.split() for line in file]
+    return [(int(line[0]), os.fsdecode(line[4].decode("unicode_escape").encode("latin-1"))) for line in lines]
+
+
+def is_below(path, directory):
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def shows(point, number):
+    """Whether the mount is what one finds at its mount point, rather than one that covers it."""
+    try:
+        descriptor = os.open(point, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}") as file:
+            return any(line.split() == ["mnt_id:", str(number)] for line in file)
+    finally:
+        os.close(descriptor)
