@@ -152,7 +152,8 @@ def test_a_job_runs_once_to_its_end(programs: Mesh) -> None:
 
 
 def test_what_has_no_meaning_here_is_said_and_not_refused(programs: Mesh) -> None:
-    findings = programs.json("analyze", str(MANIFESTS / "kubernetes.yaml"))["findings"]
+    images = ("--images", str(MANIFESTS / "images.yaml"))
+    findings = programs.json("analyze", str(MANIFESTS / "kubernetes.yaml"), *images)["findings"]
     [resources] = [each for each in findings if each["field"].endswith("resources")]
     assert resources["severity"] == "info"
     assert resources["file"].endswith("kubernetes.yaml") and resources["line"] > 1
