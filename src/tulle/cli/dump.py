@@ -206,12 +206,21 @@ def _in_matcher(tree: Any, value: str = "", in_map: bool = False) -> Iterator[tu
             yield value, tree
         elif kind == "RouteList":
             yield from ((value, route) for route in tree.get("routes", ()))
+        elif "predicate" in tree:
+            yield from _in_matcher(tree.get("on_match"), _ranges(tree["predicate"]))
         else:
             for key, below in tree.items():
                 yield from _in_matcher(below, str(key) if in_map else value, key == "map")
     elif isinstance(tree, list):
         for below in tree:
             yield from _in_matcher(below, value)
+
+
+def _ranges(predicate: Json) -> str:
+    """The address ranges that a predicate compares with; it may do so in ways that are not shown here."""
+    custom: Json = predicate.get("single_predicate", {}).get("custom_match", {})
+    ranges = custom.get("typed_config", {}).get("cidr_ranges", ())
+    return ",".join(f"{each.get('address_prefix', '')}/{each.get('prefix_len', 0)}" for each in ranges)
 
 
 def route_match(match: Json) -> str:

@@ -25,6 +25,26 @@ def _to(cluster: str) -> dict[str, Any]:
     return {"match": {"prefix": "/"}, "route": {"cluster": cluster}}
 
 
+_WITHIN: dict[str, Any] = {
+    "predicate": {
+        "single_predicate": {
+            "input": {"name": "destination"},
+            "custom_match": {
+                "typed_config": {"cidr_ranges": [{"address_prefix": "10.213.0.0", "prefix_len": 16}]}
+            },
+        }
+    },
+    "on_match": {
+        "action": {
+            "typed_config": {
+                "@type": _ROUTE + "RouteList",
+                "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 503}}],
+            }
+        }
+    },
+}
+
+
 def _certificate() -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
@@ -146,11 +166,16 @@ CONFIG_DUMP: dict[str, Any] = {
                                         },
                                     },
                                     "on_no_match": {
-                                        "action": {
-                                            "typed_config": {
-                                                "@type": _ROUTE + "Route",
-                                                **_to("PassthroughCluster"),
-                                            }
+                                        "matcher": {
+                                            "matcher_list": {"matchers": [_WITHIN]},
+                                            "on_no_match": {
+                                                "action": {
+                                                    "typed_config": {
+                                                        "@type": _ROUTE + "Route",
+                                                        **_to("PassthroughCluster"),
+                                                    }
+                                                }
+                                            },
                                         }
                                     },
                                 },

@@ -157,6 +157,7 @@ def test_proxy_tables(tulle: Tulle, mesh: FakeMesh, agent: None) -> None:
     rest = [line.split(maxsplit=2)[2] for line in routes.splitlines() if "allow_any" in line]
     assert [line.split() for line in rest] == [
         ["to", "10.213.0.7", "/*", "outbound|9080||reviews"],
+        ["to", "10.213.0.0/16", "/*", "answer", "503"],
         ["otherwise", "PassthroughCluster"],
     ]
     assert "least request" in tulle("proxy", "clusters", "reviews-v1.shop").out
