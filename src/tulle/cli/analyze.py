@@ -13,7 +13,7 @@ from tulle.cli.command import add
 from tulle.cli.failure import usage
 from tulle.cli.options import OutputFormat
 from tulle.cli.output import Format, as_json, note, plural
-from tulle.model.findings import Finding, has_errors
+from tulle.model.findings import Finding, Severity, has_errors
 
 
 def register(app: typer.Typer) -> None:
@@ -42,10 +42,28 @@ def analyze(
     """
     if only_schema and not paths:
         raise usage("--only-schema looks at files", "name files or folders")
-    documents = sources.read(paths, absolute=False) if paths else ()
+    try:
+        documents = sources.read(paths, absolute=False) if paths else ()
+    except sources.Unreadable as unreadable:
+        if output is not Format.JSON:
+            raise
+        _print((_unreadable(unreadable),), (), output, 0)
+        return unreadable.status
     found = _in_files(documents, only_schema, images) if paths else client.mesh().findings()
     _print(found, documents, output, len(documents))
     return 1 if has_errors(found) else 0
+
+
+def _unreadable(failure: sources.Unreadable) -> Finding:
+    return Finding(
+        code="file-not-readable",
+        severity=Severity.ERROR,
+        file=str(failure.path),
+        line=1,
+        column=1,
+        message=failure.message,
+        remedy=failure.remedy,
+    )
 
 
 def _in_files(documents: tuple[Document, ...], only_schema: bool, images: Path | None) -> tuple[Finding, ...]:

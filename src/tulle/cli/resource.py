@@ -186,7 +186,7 @@ def get(
 
       tulle get httproutes -n shop
       tulle get gateway shop -n shop -o yaml
-      tulle get vs -A -o json
+      tulle get vs,dr -A -o json
     """
     words = [part for word in what for part in (word.split("/", 1) if len(what) == 1 else [word])]
     if len(words) > 2:
@@ -194,17 +194,19 @@ def get(
     if all_namespaces and (namespace or len(words) == 2):
         raise usage("-A goes with neither -n nor a name", "leave one out")
     mesh = client.mesh()
-    possible = kinds(words[0])
     if len(words) == 2:
+        possible = kinds(words[0])
         _print_one(mesh, words[0], possible, namespace, words[1], output)
         return
+    possible = tuple(dict.fromkeys(kind for word in words[0].split(",") for kind in kinds(word)))
     items: list[dict[str, Any]] = []
     for kind in possible:
         where = None if all_namespaces else _namespace(kind, namespace)
         items += mesh.resources(group=kind.group, kind=kind.kind, namespace=where)
     if output is ObjectFormat.TABLE:
         where = "" if all_namespaces else f" in the namespace {namespace or DEFAULT_NAMESPACE}"
-        _table(items, nothing=f"no {possible[0].plural}{where if possible[0].namespaced else ''}")
+        listed = " or ".join(dict.fromkeys(kind.plural for kind in possible))
+        _table(items, nothing=f"no {listed}{where if any(kind.namespaced for kind in possible) else ''}")
     else:
         _objects({"apiVersion": "v1", "kind": "List", "items": items}, output)
 
@@ -236,6 +238,14 @@ def _objects(value: Any, form: ObjectFormat) -> None:
 def _table(items: Sequence[Mapping[str, Any]], nothing: str) -> None:
     groups = {(str(item.get("apiVersion", "")).rpartition("/")[0], item.get("kind")) for item in items}
     columns = ["NAMESPACE", "NAME", "GENERATION", "AGE", "STATUS"]
+    several = [
+        (head, field)
+        for head, field, found in (
+            ("API VERSION", "apiVersion", {group for group, _ in groups}),
+            ("KIND", "kind", {kind for _, kind in groups}),
+        )
+        if len(found) > 1
+    ]
     rows: list[list[str]] = []
     for item in items:
         metadata: Mapping[str, Any] = item.get("metadata", {})
@@ -246,8 +256,8 @@ def _table(items: Sequence[Mapping[str, Any]], nothing: str) -> None:
             output.age(metadata.get("creationTimestamp")),
             conditions(item.get("status", {})),
         ]
-        rows.append([str(item.get("apiVersion", "")), *row] if len(groups) > 1 else row)
-    output.table(["API VERSION", *columns] if len(groups) > 1 else columns, rows, nothing=nothing)
+        rows.append([*(str(item.get(field, "")) for _, field in several), *row])
+    output.table([*(head for head, _ in several), *columns], rows, nothing=nothing)
 
 
 def conditions(status: Mapping[str, Any]) -> str:

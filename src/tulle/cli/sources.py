@@ -13,6 +13,14 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STANDARD_INPUT = "-"
 
 
+class Unreadable(Failure):
+    """One of the files is not there, or is no text."""
+
+    def __init__(self, path: Path, message: str, remedy: str) -> None:
+        self.path = path
+        super().__init__(message, remedy=remedy)
+
+
 def read(paths: Sequence[str], *, absolute: bool = True) -> tuple[Document, ...]:
     """Every document file, in the order given; a folder's files in the order of their names, with its
     subfolders. Raises Failure.
@@ -43,7 +51,7 @@ def files(path: Path) -> list[Path]:
     if path.is_file() or path.is_fifo():
         return [path]
     if not path.is_dir():
-        raise Failure(f"there is no file or folder {path}", remedy="check the path given to -f", status=1)
+        raise Unreadable(path, f"there is no file or folder {path}", "check the path")
     found = sorted(
         each
         for each in path.rglob("*")
@@ -71,6 +79,6 @@ def _document(path: Path, absolute: bool) -> Document:
             file=str(path.absolute() if absolute else path), text=path.read_text(encoding="utf-8")
         )
     except UnicodeDecodeError as error:
-        raise Failure(f"{path} is not UTF-8 text (byte {error.start})", remedy="save it as UTF-8") from None
+        raise Unreadable(path, f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except OSError as error:
-        raise Failure(f"cannot read {path}: {error.strerror}", remedy="check its permissions") from error
+        raise Unreadable(path, f"cannot read {path}: {error.strerror}", "check its permissions") from error

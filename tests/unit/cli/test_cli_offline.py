@@ -92,6 +92,19 @@ def test_only_schema_does_not_look_for_what_is_referred_to(tulle: Tulle) -> None
     assert (alone.status, json.loads(alone.out)) == (0, {"findings": []})
 
 
+def test_a_file_that_cannot_be_read_is_a_finding_for_programs(
+    tulle: Tulle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("binary.yaml").write_bytes(b"\xff\xfe")
+    for name in ("missing.yaml", "binary.yaml"):
+        done = tulle("analyze", name, "-o", "json")
+        (found,) = json.loads(done.out)["findings"]
+        assert (done.status, found["code"], found["file"]) == (1, "file-not-readable", name)
+    said = tulle("analyze", "missing.yaml").err
+    assert said == "error: there is no file or folder missing.yaml\n  fix: check the path\n"
+
+
 def test_nothing_wrong_is_said_too(tulle: Tulle) -> None:
     done = tulle("analyze", "app.yaml")
     assert (done.status, done.out, done.err) == (0, "", "nothing found in 1 file\n")

@@ -205,6 +205,14 @@ def test_get_says_what_is_not_there(tulle: Tulle, mesh: FakeMesh) -> None:
     assert json.loads(tulle("get", "vs", "-o", "json").out)["items"] == []
 
 
+def test_several_kinds_in_one_list(tulle: Tulle, mesh: FakeMesh, route: Path) -> None:
+    tulle("apply", "-f", "route.yaml")
+    lines = tulle("get", "svc,httproute", "-A").out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["NAMESPACE", "NAME"], ["shop", "reviews"]]
+    assert "no services or virtualservices in the namespace default" in tulle("get", "svc,vs").err
+    assert tulle("get", "svc,nonsense").status == 2
+
+
 def test_the_two_gateways_are_both_listed_and_told_apart(tulle: Tulle, mesh: FakeMesh, route: Path) -> None:
     Path("gateways.yaml").write_text("---\n".join(GATEWAY.format(version) for version in BOTH))
     tulle("apply", "-f", "gateways.yaml")
