@@ -62,6 +62,8 @@ for _group in (mesh, demo, run, resource, diff, status, proxy, logs, analyze, re
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console script. Exits; raises nothing else."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # until here (`tulle.cli`)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(invoke(list(sys.argv[1:] if arguments is None else arguments)))
 
 

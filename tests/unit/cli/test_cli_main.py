@@ -126,6 +126,15 @@ def test_ctrl_c_is_quiet(tulle: Tulle, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.status, done.out, done.err) == (130, "", "")
 
 
+def test_ctrl_c_while_modules_are_imported_is_quiet(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*TULLE, "status"], capture_output=True, text=True, check=False, env=environment, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
 def test_a_reader_that_has_enough_is_no_error(layout: Layout) -> None:
     """`tulle ... | head` with a reader that is already gone."""
     environment = {**os.environ, "TULLE_HOME": str(layout.home)}
