@@ -265,6 +265,14 @@ def test_up_on_a_running_mesh_applies(pair: Mesh, tmp_path: Path) -> None:
 # -- exec and run -----------------------------------------------------------------------------------
 
 
+def test_the_home_is_its_owners_alone(pair: Mesh) -> None:
+    """Whatever the umask: everything that stands in it says who runs here, and some of it is secret."""
+    folders = [pair.home, *(each for each in pair.home.iterdir() if each.is_dir())]
+    assert {
+        str(each): oct(each.stat().st_mode & 0o777) for each in folders if each.stat().st_mode & 0o077
+    } == {}
+
+
 def test_exec_passes_input_output_and_status(pair: Mesh) -> None:
     done = pair.execute("client.pair", "sh", "-c", "cat; echo no >&2; exit 7", text="through\n", status=7)
     assert (done.stdout, done.stderr) == ("through\n", "no\n")

@@ -21,6 +21,7 @@ from typing import Any
 from tulle.agent.layout import is_proxy
 from tulle.agent.mounts import NO_MOUNTS, Mounts
 from tulle.agent.program import missing, script
+from tulle.kit import durable
 
 LOG_BYTES = 10_000_000
 """Of each of a process's two log files."""
@@ -222,7 +223,8 @@ class Process:
 
         The latter is how the process ended: `wait` says so. Raises ProcessError if there is no keeper.
         """
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (directory.parent, directory):  # what `parents` makes has not this mode
+            durable.private_folder(folder)
         (directory / "record.json").unlink(missing_ok=True)
         enter = () if namespace is None else ("nsenter", f"--net={namespace}", "--")
         command = (*enter, *script("keeper"), str(directory))

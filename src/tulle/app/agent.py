@@ -96,7 +96,8 @@ async def _serve(options: AgentOptions, paths: Layout) -> None:
 
 
 async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncExitStack) -> None:
-    durable.private_folder(paths.run)
+    for each in (paths.run, options.home):
+        durable.private_folder(each)
     folder = durable.private_folder(options.home / "agent")
     clock = SystemClock()
     cache = Cache()

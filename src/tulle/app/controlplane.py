@@ -84,8 +84,9 @@ async def _run(options: ControlPlaneOptions, paths: Layout) -> None:
 
 @contextlib.asynccontextmanager
 async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerator[None]:
+    for each in (paths.run, options.home):
+        durable.private_folder(each)
     folder = durable.private_folder(options.home / "controlplane")
-    durable.private_folder(paths.run)
     clock = SystemClock()
     signer = authority.open_or_create(folder / "authority", options.trust_domain, clock)
     enrolment = Enrolment(folder / "enrolment.json", clock)

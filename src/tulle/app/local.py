@@ -47,7 +47,8 @@ class LocalMesh:
     def __init__(self, paths: Layout, options: UpOptions) -> None:
         """Start it. In the foreground it ends with this process, however that ends."""
         self._layout = paths
-        paths.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (paths.home, paths.logs):
+            durable.private_folder(folder)
         command = [sys.executable, "-m", "tulle.app.supervisor", "--home", str(options.home)]
         command += ["--trust-domain", options.trust_domain]
         command += ["--images", str(options.images.absolute())] if options.images else []
