@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncGenerator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ import grpc.aio
 import structlog
 import uvloop
 
-from tulle import __version__
 from tulle.ads.cache import Cache
 from tulle.ads.server import SERVER_OPTIONS, Refused, Server
 from tulle.agent.layout import Layout, LayoutError, layout
@@ -120,7 +120,7 @@ async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerato
         notebook=notebook,
         relay=Relay(options.relay_directory) if options.relay_directory else None,
         paths=paths,
-        version=__version__,
+        version=metadata.version("tulle"),
     )
     facade.load()
     registry.restore(notebook.instances())

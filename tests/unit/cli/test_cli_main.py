@@ -135,6 +135,12 @@ def test_ctrl_c_while_modules_are_imported_is_quiet(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
+def test_nothing_is_imported_before_ctrl_c_is_seen_to() -> None:
+    program = "import sys; before = set(sys.modules); import tulle; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["tulle"]
+
+
 def test_a_reader_that_has_enough_is_no_error(layout: Layout) -> None:
     """`tulle ... | head` with a reader that is already gone."""
     environment = {**os.environ, "TULLE_HOME": str(layout.home)}
