@@ -87,7 +87,7 @@ def bootstrap(assignment: WorkloadAssignment, domain: str, open_files: int) -> d
                         {"safe_regex": {"regex": _CLUSTER_STATISTICS}},
                     ]
                 }
-            }
+            },
         },
     }
 

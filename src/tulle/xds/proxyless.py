@@ -98,7 +98,7 @@ def _routes(host: VirtualHost) -> Iterator[Route]:
 
 def _tree(host: VirtualHost) -> Tree:
     routes = tuple(_routes(host))
-    built = virtual_host(replace(host, routes=routes))
+    built = virtual_host(replace(host, routes=routes), by_method=False)
     for route, tree in zip(routes, built["routes"], strict=True):
         if isinstance(route.action, Forward) and route.action.timeout_seconds is not None:
             # gRPC reads this in place of `timeout` (gRFC A31).

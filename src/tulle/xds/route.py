@@ -23,25 +23,44 @@ from tulle.xds.filter.destination import destination_input, destination_within
 from tulle.xds.message import Tree
 
 UNREACHED = "x-tulle-unreached"
-"""Response header of a server's proxy whose application could not be dialled: the request was seen by no
-application, so another replica may have it, whatever its method. An application cannot say it of itself."""
+"""Response header of a server's proxy whose request may be had by another replica: its application could not
+be dialled, so nobody has seen it; or the application went away over it, and it may be seen twice. An application cannot
+say it of itself."""
+
+IDEMPOTENT = "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"
+"""A pattern of the methods that may be repeated when nobody knows whether they were carried out (RFC 9110,
+9.2.2)."""
 
 _RETRIES = 2
 # Istio's default since 1.24 (pilot/pkg/networking/core/route/retry: two retries; 503 is left out, since an
 # application that answered it has seen the request), with Envoy's `reset-before-request` for pooled
 # connections that the other side closed, and our own mark for a dead application behind a live proxy.
-_RETRY: Tree = {
-    "retry_on": "connect-failure,refused-stream,unavailable,cancelled,reset-before-request,retriable-headers",
-    "num_retries": message.number(_RETRIES),
-    "retriable_headers": [{"name": UNREACHED, "present_match": True}],
-    "retry_host_predicate": [
-        message.extension("envoy.retry_host_predicates.previous_hosts", message.PreviousHosts())
-    ],
-    "host_selection_retry_max_attempts": 5,
-}
+_SURELY_UNSEEN = "connect-failure,refused-stream,unavailable,cancelled,reset-before-request,retriable-headers"
+
+
+def _retry(retry_on: str) -> Tree:
+    return {
+        "retry_on": retry_on,
+        "num_retries": message.number(_RETRIES),
+        "retriable_headers": [{"name": UNREACHED, "present_match": True}],
+        "retry_host_predicate": [
+            message.extension("envoy.retry_host_predicates.previous_hosts", message.PreviousHosts())
+        ],
+        # A dead host has the fewest requests, so of two replicas the balancer prefers it three times in four
+        # until its death is known: after five attempts (Istio) one retry in six would go there again.
+        "host_selection_retry_max_attempts": 20,
+    }
+
+
+_RETRY = _retry(_SURELY_UNSEEN)
+_RETRY_IDEMPOTENT = _retry(f"{_SURELY_UNSEEN},reset")
 
 # A route's own policy replaces its host's as a whole.
 _NO_RETRY: Tree = {"num_retries": message.number(0)}
+
+# Envoy has one policy for each route: those of a method that may be repeated have a route of their own, in
+# front of the same one for all others. A look at the method is all that it costs a request.
+_IS_IDEMPOTENT: Tree = {"name": ":method", "string_match": {"safe_regex": {"regex": IDEMPOTENT}}}
 
 # Towards the own application: only what surely never reached it (Istio's inbound default).
 _RETRY_APPLICATION: Tree = {"retry_on": "reset-before-request", "num_retries": message.number(_RETRIES)}
@@ -162,6 +181,16 @@ def _route(route: Route, host_retries: bool) -> Tree:
     return built
 
 
+def _by_method(route: Route, host_retries: bool) -> list[Tree]:
+    """The route, as often as requests to it are tried again in different cases."""
+    built = _route(route, host_retries)
+    if not isinstance(route.action, Forward) or _is_passthrough(route.action):
+        return [built]
+    match = {**built["match"], "headers": [*built["match"]["headers"], _IS_IDEMPOTENT]}
+    again = {**built, "match": match, "route": built["route"] | {"retry_policy": _RETRY_IDEMPOTENT}}
+    return [again, built]
+
+
 def _action(routes: list[Tree]) -> Tree:
     """The routes as what a matcher leads to; within, the first that holds is taken as ever."""
     return {"action": message.extension("routes", message.RouteList(routes=routes))}
@@ -192,14 +221,18 @@ def _by_destination(routes: Iterable[tuple[str, Tree]]) -> Tree:
     }
 
 
-def virtual_host(host: VirtualHost) -> Tree:
-    """The host names, and what is asked for under them."""
+def virtual_host(host: VirtualHost, *, by_method: bool = True) -> Tree:
+    """The host names, and what is asked for under them. `by_method` false: for a client that has but one."""
     built: Tree = {"name": host.name, "domains": list(host.domains)}
     forwards = [route.action for route in host.routes if isinstance(route.action, Forward)]
     retries = any(not _is_passthrough(action) for action in forwards)
     if retries:
         built["retry_policy"] = _RETRY
-    routes = [(route.match.destination, _route(route, retries)) for route in host.routes]
+    routes = [
+        (route.match.destination, tree)
+        for route in host.routes
+        for tree in (_by_method(route, retries) if by_method else [_route(route, retries)])
+    ]
     if any(destination for destination, _ in routes):
         built["matcher"] = _by_destination(routes)
     else:

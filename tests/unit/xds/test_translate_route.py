@@ -18,8 +18,16 @@ from tulle.xds.render import to_tree
 from tulle.xds.route import translate_route_table
 
 
+_IDEMPOTENT = {
+    "name": ":method",
+    "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"}},
+}
+
+
 def routes(*found: Route) -> list[dict[str, Any]]:
-    return virtual_host(*found)["routes"]
+    """Those for every method; in front of each may stand one for those that may be repeated."""
+    written = virtual_host(*found)["routes"]
+    return [one for one in written if _IDEMPOTENT not in one["match"].get("headers", ())]
 
 
 def virtual_host(*found: Route) -> dict[str, Any]:
@@ -110,6 +118,17 @@ def test_answers_in_place() -> None:
     assert worded["direct_response"] == {"status": 404, "body": {"inline_string": "no"}}
 
 
+def test_what_may_be_carried_out_twice_is_tried_again_after_a_reset() -> None:
+    built = virtual_host(route("r", RequestMatch(), (REVIEWS, 1)))
+    repeatable, other = built["routes"]
+    assert repeatable["match"] == {"prefix": "/", "headers": [_IDEMPOTENT]}
+    assert repeatable["name"] == other["name"]
+    assert repeatable["route"]["cluster"] == other["route"]["cluster"]
+    retried = [built["retry_policy"], repeatable["route"]["retry_policy"]]
+    assert ["reset" in each["retry_on"].split(",") for each in retried] == [False, True]
+    assert "retry_policy" not in other["route"]
+
+
 def test_only_a_choice_of_places_is_tried_again() -> None:
     assert virtual_host(route("r", RequestMatch(), (REVIEWS, 1)))["retry_policy"]["num_retries"] == 2
     assert "retry_policy" not in virtual_host(route("r", RequestMatch(), ("PassthroughCluster", 1)))
@@ -128,7 +147,7 @@ def test_an_address_is_looked_up_and_what_is_not_found_has_the_other_routes() ->
         address: [one["name"] for one in there["action"]["typed_config"]["routes"]]
         for address, there in tree.items()
     }
-    assert by_address == {"10.0.0.1": ["b"], "10.0.0.2": ["a"]}
+    assert by_address == {"10.0.0.1": ["b", "b"], "10.0.0.2": ["a", "a"]}
     (rest,) = found["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
     assert rest["name"] == "rest"
     assert rest["route"]["retry_policy"] == {"num_retries": 0}

@@ -6,14 +6,36 @@ from tulle.xds import message
 from tulle.xds.filter.order import http_filters
 from tulle.xds.filter.sanitise import sanitise
 from tulle.xds.message import Tree
-from tulle.xds.route import UNREACHED
+from tulle.xds.route import IDEMPOTENT, UNREACHED
 
 # A server's proxy marks the answer that it gives itself when the application could not be dialled (response
-# flag UF): such a request may be tried elsewhere, even a POST. Costs nothing until it happens.
+# flag UF): such a request may be tried elsewhere, even a POST. And when the application closed or reset over
+# it (UC, UR), where the method allows that it is carried out twice. Costs nothing until it happens.
 _MARK_UNREACHED: Tree = {
     "mappers": [
         {
-            "filter": {"response_flag_filter": {"flags": ["UF"]}},
+            "filter": {
+                "or_filter": {
+                    "filters": [
+                        {"response_flag_filter": {"flags": ["UF"]}},
+                        {
+                            "and_filter": {
+                                "filters": [
+                                    {"response_flag_filter": {"flags": ["UC", "UR"]}},
+                                    {
+                                        "header_filter": {
+                                            "header": {
+                                                "name": ":method",
+                                                "string_match": {"safe_regex": {"regex": IDEMPOTENT}},
+                                            }
+                                        }
+                                    },
+                                ]
+                            }
+                        },
+                    ]
+                }
+            },
             "headers_to_add": [{"header": {"key": UNREACHED, "value": "true"}}],
         }
     ]
