@@ -1,9 +1,15 @@
-"""An HTTP server that says what it was sent and by whom: echo.py PORT. GET /healthz answers ok."""
+"""An HTTP server that says what it was sent and by whom: echo.py PORT [SECONDS]. GET /healthz answers ok.
+
+SECONDS: how long it thinks about everything else.
+"""
 
 import json
 import socket
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+THINKING_SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -12,6 +18,8 @@ class Echo(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.path != "/healthz":
+            time.sleep(THINKING_SECONDS)
         said = {
             "name": socket.gethostname(),
             "peer": self.client_address[0],

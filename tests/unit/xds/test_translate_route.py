@@ -17,7 +17,6 @@ from tulle.mesh.view import (
 from tulle.xds.render import to_tree
 from tulle.xds.route import translate_route_table
 
-
 _IDEMPOTENT = {
     "name": ":method",
     "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"}},
