@@ -155,8 +155,12 @@ class Bench:
             close_proxy=self._close,
             report=self._report,
             gone=self._gone,
+            left=self._left,
             environment={"PATH": "/usr/bin:/bin"},
         )
+
+    async def _left(self, _namespace: str, _name: str) -> bool:
+        return True
 
     def begin(self) -> None:
         """An agent starts."""

@@ -59,13 +59,18 @@ class ControlPlane:
         async with self.news:
             self.news.notify_all()
 
+    async def left(self, name: Name) -> None:
+        """Nobody calls what is not ready."""
+        async with self.news:
+            await self.news.wait_for(lambda: not self.published[name].ready)
+
     async def published_as(self, expected: dict[Name, Instance]) -> None:
         async with asyncio.timeout(20), self.news:
             await self.news.wait_for(lambda: self.published == expected)
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
-        agents = Agents(self.registry, self.registrar, self.placed)
+        agents = Agents(self.registry, self.registrar, self.placed, self.left)
         self._server.add_generic_rpc_handlers((agents.rpc(),))
         self._server.add_secure_port(self.target, self.serving.grpc_credentials())
         self.port = self._server.add_secure_port("127.0.0.1:0", self.serving.grpc_credentials())

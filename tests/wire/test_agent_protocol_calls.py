@@ -332,3 +332,20 @@ async def test_the_newest_connection_of_a_host_counts(controlplane: ControlPlane
         await first.read()
     assert error.value.code() is grpc.StatusCode.ABORTED
     assert controlplane.published == {NAME: instance(restarts=5)}
+
+
+async def test_a_workload_has_left_when_the_control_plane_says_so(
+    controlplane: ControlPlane, upstream: Upstream
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        reports = Reports(upstream.channel)
+        reports.put(instance())
+        reporting = tasks.create_task(reports.run())
+        await controlplane.published_as({NAME: instance()})
+        leaving = tasks.create_task(upstream.left(*NAME))
+        reports.put(instance(ready=False))
+        assert await leaving
+        reporting.cancel()
+    await controlplane.stop()
+    assert not await upstream.left(*NAME), "nobody can say"
+    await controlplane.start()

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tulle.agent import namespace
 from tulle.agent.container import GRACE_SECONDS
-from tulle.agent.envoy import Admin, AdminError
+from tulle.agent.drain import drain
 from tulle.agent.external import HOLDER
 from tulle.agent.host import Host
 from tulle.agent.layout import Layout, process_name, proxy_process_name
@@ -24,8 +24,6 @@ from tulle.agent.process import Process
 from tulle.kit import durable
 from tulle.model.agentapi import WorkloadAssignment
 
-LEAVE_SECONDS: Final = 1.0
-"""Between "not ready" and SIGTERM: in this time peers stop sending (product promise: one second)."""
 _PROXY_GRACE_SECONDS: Final = 5.0
 
 
@@ -78,13 +76,14 @@ def noted(layout: Layout) -> tuple[Footprint, ...]:
     return tuple(found)
 
 
-async def dismantle(host: Host, mark: Footprint, *, leave_seconds: float = 0.0) -> None:
-    """Take it down: let peers go elsewhere, drain, end the containers, then the proxy, then the network.
+async def dismantle(host: Host, mark: Footprint, *, leave: bool = False) -> None:
+    """Take it down: end the containers, then the proxy, then the network. `leave`: before that let its
+    callers go elsewhere, who were told that it is not ready.
 
     What is not there any more is not an error.
     """
     layout = host.layout
-    await _end_containers(host, mark, leave_seconds)
+    await _end_containers(host, mark, leave)
     await release(host, mark)
     names = [process_name(mark.namespace, mark.name, name) for name in mark.containers]
     for name in (*names, proxy_process_name(mark.namespace, mark.name)):
@@ -116,18 +115,15 @@ async def release(host: Host, mark: Footprint) -> None:
             note(layout, mark.model_copy(update={"connected": False}))
 
 
-async def _end_containers(host: Host, mark: Footprint, leave_seconds: float) -> None:
+async def _end_containers(host: Host, mark: Footprint, leave: bool) -> None:
     layout = host.layout
     containers = [process_name(mark.namespace, mark.name, name) for name in mark.containers]
     running = [process for name in containers if (process := _running(layout, name, mark.incarnation))]
     proxy = _running(layout, proxy_process_name(mark.namespace, mark.name), mark.incarnation)
-    if running or proxy is not None:
-        await asyncio.sleep(leave_seconds)
+    if leave and (running or proxy is not None):
+        await drain(host, mark.namespace, mark.name, proxy.record.pid if proxy is not None else None)
     if proxy is not None:
         proxy.close()
-        with contextlib.suppress(AdminError):
-            admin = Admin(layout.admin_socket(mark.namespace, mark.name))
-            await admin.post("/drain_listeners?inboundonly&graceful")
     await asyncio.gather(*(process.stop(GRACE_SECONDS) for process in running))
 
 

@@ -50,6 +50,9 @@ class Host:
     report: Callable[[Instance], None]
     gone: Callable[[str, str], None]
     """(namespace, name) does not run here any more."""
+    left: Callable[[str, str], Awaitable[bool]]
+    """(namespace, name) Returns when no proxy sends there any more, after it was reported as not ready; False
+    if nobody can say, which is so while the control plane is away."""
     cluster_domain: str = "cluster.local"
     environment: Mapping[str, str] = field(default_factory=dict)
     """What processes inherit under their own environment: that of `up`."""

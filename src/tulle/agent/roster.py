@@ -1,7 +1,8 @@
 """The workloads of this host: brings what runs to what shall run. Made and run by the composition root.
 
 Each workload has one task that takes it from one incarnation to the next, the old one down before the new one
-comes up (they share an address). What an earlier agent made and nobody wants any more is found by its
+comes up (they share an address), and of those that stand for each other one at a time: the next goes when
+the one before it is ready again. What an earlier agent made and nobody wants any more is found by its
 footprint and taken down too.
 """
 
@@ -10,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from weakref import WeakValueDictionary
 
 import structlog
 
-from tulle.agent.footprint import LEAVE_SECONDS, dismantle, noted
+from tulle.agent.footprint import dismantle, noted
 from tulle.agent.host import Host
 from tulle.agent.network import NetworkError
 from tulle.agent.redirect.plan import plan_services
@@ -24,6 +26,37 @@ _log = structlog.get_logger("tulle.agent")
 
 Name = tuple[str, str]
 """(namespace, name)"""
+Peers = tuple[str, tuple[tuple[str, str], ...]]
+_OWN_LABELS = frozenset(
+    ("version", "apps.kubernetes.io/pod-index", "pod-template-hash", "statefulset.kubernetes.io/pod-name")
+)
+"""Labels in which those that stand for each other may differ."""
+
+
+def peers(assignment: WorkloadAssignment) -> Peers:
+    """Which workloads stand for each other: those with the same labels, whatever their version."""
+    labels = tuple(sorted(each for each in assignment.labels if each[0] not in _OWN_LABELS))
+    return assignment.namespace, labels or (("", assignment.name),)
+
+
+class _Turn:
+    """The right to be the one that does not serve, among those that stand for each other."""
+
+    def __init__(self) -> None:
+        self._lock: asyncio.Lock | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._lock is not None
+
+    async def take(self, lock: asyncio.Lock) -> None:
+        await lock.acquire()
+        self._lock = lock
+
+    def give(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
 
 class Roster:
@@ -34,6 +67,7 @@ class Roster:
         self._wakes: dict[Name, asyncio.Event] = {}
         self._woken = asyncio.Event()
         self._names = NameTable()
+        self._turns: WeakValueDictionary[Peers, asyncio.Lock] = WeakValueDictionary()
 
     def desire(self, assignments: Mapping[Name, WorkloadAssignment]) -> None:
         """Everything that shall run here from now on: what is not in it is taken down."""
@@ -80,24 +114,28 @@ class Roster:
                         group.create_task(self._keep(name), name=f"workload {'/'.join(name)}")
 
     async def _keep(self, name: Name) -> None:
-        while True:
-            await self._dismantle_others(name)
-            wanted = self._desired.get(name)
-            if wanted is None:
-                del self._wakes[name]
-                self._host.gone(*name)
-                return
-            workload = Workload(self._host, wanted, self._services(wanted))
-            self._running[name] = workload
-            running = asyncio.create_task(self._run(workload))
-            try:
-                await self._until_other(name, wanted)
-            finally:
-                running.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await running
-            await workload.stop(LEAVE_SECONDS)
-            del self._running[name]
+        turn = _Turn()
+        try:
+            while True:
+                await self._dismantle_others(name)
+                wanted = self._desired.get(name)
+                if wanted is None:
+                    del self._wakes[name]
+                    self._host.gone(*name)
+                    return
+                workload = Workload(self._host, wanted, self._services(wanted))
+                self._running[name] = workload
+                running = asyncio.create_task(self._run(workload))
+                try:
+                    await self._until_replaced(name, workload, turn)
+                finally:
+                    running.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await running
+                await workload.stop()
+                del self._running[name]
+        finally:
+            turn.give()
 
     async def _run(self, workload: Workload) -> None:
         try:
@@ -108,14 +146,40 @@ class Roster:
             _log.exception("a workload could not be run", workload=f"{own.namespace}/{own.name}")
             workload.give_up(f"the agent could not run it: {error}")
 
+    async def _until_replaced(self, name: Name, workload: Workload, turn: _Turn) -> None:
+        """Wait until another incarnation is wanted and it is its turn to go, or none is wanted. A turn that
+        it came by ends when it serves."""
+        current = workload.assignment
+        other = asyncio.create_task(self._until_other(name, current))
+        try:
+            if turn.held:
+                serving = asyncio.create_task(workload.serving.wait())
+                try:
+                    await asyncio.wait((other, serving), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    serving.cancel()
+                if not workload.serving.is_set():
+                    return  # what has not come up is replaced at once
+                turn.give()
+            await other
+        finally:
+            other.cancel()
+        while self._desired.get(name) is not None:
+            await turn.take(self._turns.setdefault(peers(current), asyncio.Lock()))
+            if self._is_other(name, current):
+                return
+            turn.give()
+            await self._until_other(name, current)
+
     async def _until_other(self, name: Name, current: WorkloadAssignment) -> None:
         """Wait until another incarnation is wanted, or none."""
-        while True:
-            wanted = self._desired.get(name)
-            if wanted is None or wanted.incarnation != current.incarnation:
-                return
+        while not self._is_other(name, current):
             await self._wakes[name].wait()
             self._wakes[name].clear()
+
+    def _is_other(self, name: Name, current: WorkloadAssignment) -> bool:
+        wanted = self._desired.get(name)
+        return wanted is None or wanted.incarnation != current.incarnation
 
     async def _dismantle_others(self, name: Name) -> None:
         wanted = self._desired.get(name)

@@ -24,7 +24,7 @@ from tulle.identity.token import Token
 from tulle.kit import alarm
 from tulle.kit.backoff import Backoff
 from tulle.kit.clock import Clock
-from tulle.model.agentapi import SIGN, SignRequest, SignResponse
+from tulle.model.agentapi import LEFT, SIGN, LeftRequest, SignRequest, SignResponse
 
 _SIGN_SECONDS = 10.0
 _OPTIONS: tuple[tuple[str, int | str], ...] = (
@@ -149,6 +149,18 @@ class Upstream:
             raise SignFailed(error.details() or error.code().name, refused=refused) from None
         except ValidationError:
             raise SignFailed("the control plane's answer is no certificate", refused=True) from None
+
+    async def left(self, namespace: str, workload: str) -> bool:
+        """Wait until no proxy sends to a workload that was reported as not ready. False: nobody can say."""
+        request = LeftRequest(namespace=namespace, workload=workload)
+        try:
+            await self.channel().unary_unary(LEFT)(request.model_dump_json().encode())
+        except grpc.aio.AioRpcError as error:
+            _log.info(
+                "nobody says who still calls", workload=f"{namespace}/{workload}", reason=error.details()
+            )
+            return False
+        return True
 
     async def close(self) -> None:
         """End the connection, and with it every stream on it."""

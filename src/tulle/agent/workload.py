@@ -53,6 +53,8 @@ class Workload:
         self._finished = False
         self._problem = ""
         self._reported: Instance | None = None
+        self.serving = asyncio.Event()
+        """Set once it is ready, or has ended for good: what stands for it meanwhile may go."""
 
     @property
     def _mains(self) -> tuple[Container, ...]:
@@ -81,11 +83,11 @@ class Workload:
         self._problem = problem
         self._changed()
 
-    async def stop(self, leave_seconds: float) -> None:
-        """Take it down, after `run` was cancelled or has ended."""
+    async def stop(self) -> None:
+        """Let its callers go elsewhere and take it down, after `run` was cancelled or has ended."""
         self._stopping = True
         self._changed()
-        await dismantle(self._host, footprint_of(self.assignment), leave_seconds=leave_seconds)
+        await dismantle(self._host, footprint_of(self.assignment), leave=True)
 
     async def serve(self, services: str) -> None:
         """Replace those rules, if they are others. Raises NetworkError."""
@@ -184,6 +186,8 @@ class Workload:
 
     def _changed(self) -> None:
         state = self.state
+        if state.ready or state.phase in (Phase.SUCCEEDED, Phase.FAILED):
+            self.serving.set()
         if state != self._reported:
             self._reported = state
             self._host.report(state)

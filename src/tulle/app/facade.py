@@ -57,6 +57,8 @@ _QUIET_SECONDS = 0.005
 """Reports that come this close together are one turn. What comes during a turn is the next one."""
 _LIMIT_SECONDS = 0.1
 _FOLLOW_SECONDS = 0.01
+_LEAVE_SECONDS = 60.0
+"""Longer than any agent waits for the answer."""
 
 _log = structlog.get_logger("tulle.controlplane")
 
@@ -113,6 +115,21 @@ class Facade:
         """A host told something about a workload."""
         if self._world.report(at, instance, lapsed):
             self._due.touch()
+
+    async def left(self, at: WorkloadId) -> None:
+        """Wait until a workload is not ready any more and every connected proxy has said yes or no to what
+        it was sent since."""
+
+        def unready() -> bool:
+            instance = self._world.instances.get(at)
+            return instance is None or not instance.ready or at not in self._world.workload_ids()
+
+        while not unready():
+            moved = self._moved = self._moved or asyncio.Event()
+            await moved.wait()
+        self._turn()
+        concerned = self._pipeline.proxies() & self._server.connected()
+        await self._server.wait_synced(concerned, _LEAVE_SECONDS)
 
     def observe(self, _: NodeStatus) -> None:
         """A proxy acknowledged, refused, came or went."""

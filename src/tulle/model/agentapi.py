@@ -20,6 +20,8 @@ ROOT_PATH = "/v1/root"
 """HTTPS GET there: the root certificate as PEM; the joining agent compares its hash with the token's"""
 SIGN = f"/{SERVICE}/Sign"
 """unary, mTLS: SignRequest -> SignResponse"""
+LEFT = f"/{SERVICE}/Left"
+"""unary, mTLS: LeftRequest -> LeftResponse, which comes when nobody is given the workload any more"""
 REPORT = f"/{SERVICE}/Report"
 """bidirectional stream, mTLS: Report ... -> ReportAck ...; the stream is also the lease"""
 
@@ -223,6 +225,17 @@ class Report(_Message):
     instances: tuple[Instance, ...] = ()
     gone: tuple[tuple[str, str], ...] = ()
     """(namespace, name) that do not run here any more."""
+
+
+class LeftRequest(_Message):
+    """A workload that was reported as not ready, or is about to be."""
+
+    namespace: str
+    workload: str
+
+
+class LeftResponse(_Message):
+    """Every proxy that is connected has acknowledged endpoints without it."""
 
 
 class ReportAck(_Message):

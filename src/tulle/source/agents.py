@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -17,9 +17,19 @@ import structlog
 from pydantic import ValidationError
 
 from tulle.kit.quiet import Quiet
-from tulle.model.agentapi import SERVICE, Report, ReportAck, SignRequest, SignResponse
+from tulle.model.agentapi import (
+    SERVICE,
+    LeftRequest,
+    LeftResponse,
+    Report,
+    ReportAck,
+    SignRequest,
+    SignResponse,
+)
 from tulle.source.registry import Placed, RefusedReport, Registry
 
+Left = Callable[[tuple[str, str]], Awaitable[None]]
+"""(namespace, workload) Returns when no proxy is given it as an endpoint any more."""
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _log = structlog.get_logger("tulle.agents")
@@ -46,10 +56,11 @@ class Registrar(Protocol):
 class Agents:
     """The service `tulle.agent.v1.Agent`."""
 
-    def __init__(self, registry: Registry, registrar: Registrar, placed: Placed) -> None:
+    def __init__(self, registry: Registry, registrar: Registrar, placed: Placed, left: Left) -> None:
         self._registry = registry
         self._registrar = registrar
         self._placed = placed
+        self._has_left = left
         self._quiet = Quiet()
         self._serial = itertools.count()
         self._newest: dict[str, int] = {}
@@ -60,6 +71,7 @@ class Agents:
             SERVICE,
             {
                 "Sign": grpc.unary_unary_rpc_method_handler(self._sign),
+                "Left": grpc.unary_unary_rpc_method_handler(self._left),
                 "Report": grpc.stream_stream_rpc_method_handler(self._report),
             },
         )
@@ -92,6 +104,16 @@ class Agents:
             await self._refuse(context, grpc.StatusCode.UNAVAILABLE, _first_line(failure), host)
         response = SignResponse(certificate_pem=certificate, root_pem=self._registrar.root_pem)
         return response.model_dump_json().encode()
+
+    async def _left(self, body: bytes, context: Context) -> bytes:
+        """Waits for as long as the agent does. Any host may ask: the answer says nothing of a workload."""
+        host = await self._caller(context)
+        try:
+            request = LeftRequest.model_validate_json(body)
+        except ValidationError as mistake:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, _first_line(mistake), host)
+        await self._has_left((request.namespace, request.workload))
+        return LeftResponse().model_dump_json().encode()
 
     async def _report(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         host = await self._caller(context)

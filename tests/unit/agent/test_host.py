@@ -23,7 +23,7 @@ NOBODY = User(65534, 65534)
 
 def host(**environ: str) -> Host:
     layout = Layout(home=Path("/h"), run=Path("/r"), mesh="00112233")
-    return Host(layout, Network(*CANDIDATES[0]), NOBODY, ANY, ANY, ANY, ANY, ANY, environment=environ)
+    return Host(layout, Network(*CANDIDATES[0]), NOBODY, ANY, ANY, ANY, ANY, ANY, ANY, environment=environ)
 
 
 def assignment(user: int | None) -> WorkloadAssignment:
