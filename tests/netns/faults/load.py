@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,9 +30,25 @@ class Outcome:
         return self.methods[method]["most"]
 
     def failures(self, *methods: str) -> list[str]:
+        wanted = methods or tuple(self.methods)
         return [
-            f"{each}: {one}" for each in methods or self.methods for one in self.methods[each]["failures"]
+            f"{each} at {at:.3f} s: {text}" for each in wanted for at, text in self.methods[each]["failures"]
         ]
+
+    @property
+    def slowest_seconds(self) -> float:
+        return max(each["slowest"] for each in self.methods.values())
+
+    @property
+    def outage_seconds(self) -> float:
+        """Between the sending of the first request that failed and of the last one."""
+        sent = [at for each in self.methods.values() for at, _ in each["failures"]]
+        return max(sent) - min(sent) if sent else 0.0
+
+
+def hold(seconds: float) -> None:
+    """The load goes on for so long."""
+    threading.Event().wait(seconds)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 turn, are sent when they are due however long others take, and are never tried again.
 
 Prints `started` when every connection has been used, and at the end {METHOD: {"total": n, "most": n,
-"failures": [...]}}; `most`: how many of them were under way at once.
+"slowest": seconds, "failures": [[seconds, text], ...]}}; `most`: how many of them were under way at
+once; of a failure: when it was sent.
 """
 
 import http.client
@@ -27,7 +28,7 @@ class Load:
         self.ended = threading.Event()
         self.began = time.monotonic()
         self.under_way = dict.fromkeys(methods, 0)
-        self.outcome = {each: {"total": 0, "most": 0, "failures": []} for each in methods}
+        self.outcome = {each: {"total": 0, "most": 0, "slowest": 0.0, "failures": []} for each in methods}
 
     def work(self, ready: threading.Barrier) -> None:
         connection = self.connect()
@@ -46,7 +47,7 @@ class Load:
         print("started", flush=True)
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.host, self.port, timeout=10)
+        return http.client.HTTPConnection(self.host, self.port, timeout=30)
 
     def send(self, connection: http.client.HTTPConnection, method: str) -> bool:
         own = self.outcome[method]
@@ -66,9 +67,10 @@ class Load:
             failure = f"{type(error).__name__}: {error}"
         with self.lock:
             self.under_way[method] -= 1
+            took = time.monotonic() - began
+            own["slowest"] = max(own["slowest"], took)
             if failure:
-                at, took = began - self.began, time.monotonic() - began
-                own["failures"].append(f"{failure} after {took:.3f} s, sent at {at:.3f} s")
+                own["failures"].append([began - self.began, f"{failure} after {took:.3f} s"])
         return not failure
 
 
