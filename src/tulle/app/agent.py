@@ -144,8 +144,6 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
             close_proxy=proxies.close,
             report=bulletin.put,
             gone=gone,
-            report=report,
-            gone=reports.remove,
             left=upstream.left,
             environment=os.environ,
         )

@@ -24,8 +24,8 @@ from tulle.xds.message import Tree
 
 UNREACHED = "x-tulle-unreached"
 """Response header of a server's proxy whose request may be had by another replica: its application could not
-be dialled, so nobody has seen it; or the application went away over it, and it may be seen twice. An application
-cannot say it of itself."""
+be dialled, so nobody has seen it; or the application went away over it, and it may be seen twice. An
+application cannot say it of itself."""
 
 IDEMPOTENT = "GET|HEAD|OPTIONS|TRACE|PUT|DELETE"
 """A pattern of the methods that may be repeated when nobody knows whether they were carried out (RFC 9110,
