@@ -297,10 +297,16 @@ class Facade:
             self._moved = None
 
     def _progress(self, revision: int) -> Progress:
-        """A proxy that is not connected is not waited for: it gets everything when it comes."""
+        """A proxy that is not connected is not waited for, it gets everything when it comes; but for those
+        of a host that has just lost us (we were started again) and will be back within its lease."""
         waiting: list[str] = []
         rejected: list[Rejection] = []
-        for node in sorted(self._pipeline.proxies() & self._server.connected()):
+        connected = self._server.connected()
+        for node in sorted(self._pipeline.proxies()):
+            if node not in connected:
+                if self._comes_back(node):
+                    waiting.append(node)
+                continue
             status = self._server.status(node)
             if not status.decided:
                 waiting.append(node)
@@ -308,6 +314,11 @@ class Facade:
                 words, because = self._overview.refused(status)
                 rejected.append(Rejection(proxy=node, error=words, because=because))
         return Progress(revision=revision, waiting=tuple(waiting), rejected=tuple(rejected), done=not waiting)
+
+    def _comes_back(self, node: str) -> bool:
+        namespace, _, name = node.partition("/")
+        instance = self._world.instances.get((namespace, name))
+        return instance is not None and instance.proxy_connected and not instance.lease_lapsed
 
     def _read(self, documents: tuple[Any, ...]) -> tuple[list[Resource[Any]], tuple[Finding, ...]]:
         resources: list[Resource[Any]] = []

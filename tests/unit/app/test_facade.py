@@ -177,3 +177,14 @@ async def test_nobody_is_waited_for_when_nobody_is_connected(make: Make) -> None
 async def test_a_proxy_that_is_not_there_is_absent(make: Make) -> None:
     with pytest.raises(Absent):
         await make().render("shop", "nobody")
+
+
+async def test_a_proxy_whose_agent_has_just_lost_us_is_waited_for_within_its_lease(make: Make) -> None:
+    facade = make()
+    answer = await facade.apply(ApplyRequest(documents=documents(APP)))
+    running = Instance(namespace="shop", name="web", phase=Phase.RUNNING, ready=True, proxy_connected=True)
+    facade.report(("shop", "web"), running, False)
+    first = await anext(facade.follow(answer.revision))
+    assert (first.waiting, first.done) == (("shop/web",), False)
+    facade.report(("shop", "web"), running, True)
+    assert (await anext(facade.follow(answer.revision))).done
