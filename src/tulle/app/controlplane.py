@@ -37,7 +37,7 @@ from tulle.identity.authority import AuthorityError
 from tulle.identity.registrar import Registrar
 from tulle.identity.serving import ServingCertificate
 from tulle.identity.token import Enrolment, EnrolmentError
-from tulle.kit import durable, heap, native_log, unix_http
+from tulle.kit import collector, durable, native_log, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
@@ -56,8 +56,7 @@ _log = structlog.get_logger("tulle.controlplane")
 def main(options: ControlPlaneOptions) -> int:
     """Run until SIGTERM. Returns the exit status."""
     native_log.say_once()
-    heap.calm_collector()
-    heap.return_large_blocks()
+    collector.calm()
     configure()
     try:
         paths = layout(options.home, os.geteuid(), os.environ)
