@@ -167,6 +167,15 @@ class Mesh:
 
         return wait_for(f"{namespace}/{name} is ready", found)
 
+    def synced(self) -> None:
+        """Wait until every proxy has what it should have: after a restart of the control plane they come back
+        one by one."""
+
+        def all_are() -> bool:
+            return {each["proxy"]["state"] for each in self.status()["workloads"]} <= {"synced", "none"}
+
+        wait_for("every proxy is in sync", all_are)
+
     def local(self, namespace: str, gateway: str) -> str:
         """Where a gateway's first listener is reached on this machine: 127.0.0.1:PORT."""
 

@@ -370,6 +370,7 @@ def test_a_damaged_store_comes_back_from_its_copy(running: Mesh) -> None:
     wait_for("it was started again", lambda: running.daemon("controlplane") not in (None, plane))
     wait_for("it answers", lambda: running.tulle("status", status=None).returncode == 0)
     assert [each["metadata"]["name"] for each in running.json("get", "app", "-A")["items"]] == ["pair"]
+    running.synced()
 
 
 # -- strangers --------------------------------------------------------------------------------------
