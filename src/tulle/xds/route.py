@@ -166,7 +166,7 @@ def _is_passthrough(action: Forward) -> bool:
 def _respond(action: Respond) -> Tree:
     answer: Tree = {"status": action.status}
     if action.body:
-        answer["body"] = {"inline_string": action.body}
+        answer["body"] = {"inline_string": action.body.decode()}
     return answer
 
 
@@ -176,7 +176,7 @@ def _route(route: Route, host_retries: bool) -> Tree:
         built["route"] = _forward(route.action)
         if host_retries and _is_passthrough(route.action):
             built["route"]["retry_policy"] = _NO_RETRY
-    else:
+    elif isinstance(route.action, Respond):
         built["direct_response"] = _respond(route.action)
     return built
 

@@ -50,10 +50,98 @@ or may not be referred to has it (Gateway API: 500 in proportion to its weight).
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderChanges:
+    """First `remove`, then `set` (in place of what is there), then `add` (beside it). Names in lower case."""
+
+    set: tuple[tuple[str, str], ...] = ()
+    add: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class PathChange(StrEnum):
+    FULL = "full"  # the whole path
+    PREFIX = "prefix"  # what the route's own path match took of it
+    REGEX = "regex"  # every place where `pattern` matches; \1 stands for its first group
+
+
+@dataclass(frozen=True, slots=True)
+class PathRewrite:
+    """The path that is asked for instead; the query stays."""
+
+    kind: PathChange
+    value: str
+    pattern: str = ""
+    """REGEX only (RE2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When and how often a request is tried again."""
+
+    attempts: int
+    """Beyond the first; 0: never."""
+    conditions: tuple[str, ...] = ()
+    """Envoy's `x-envoy-retry-on` and `x-envoy-retry-grpc-on` words, which Istio's `retryOn` shares. Empty:
+    the mesh's own choice."""
+    statuses: tuple[int, ...] = ()
+    """Statuses of answers that are tried again."""
+    backoff_seconds: float | None = None
+    """The base of the pauses, which grow to ten times as much; None: 25 ms (Envoy's default)."""
+    other_localities: bool = False
+    """Prefer endpoints of a locality that was not tried (Istio's `retryRemoteLocalities`)."""
+    tried_hosts_again: bool = False
+    """Whether the host that failed may be chosen again at once (Istio: `retryIgnorePreviousHosts` false)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A copy of the request, whose answer is thrown away."""
+
+    cluster: str
+    per_million: int = 1_000_000
+
+
+class HashSource(StrEnum):
+    HEADER = "header"
+    COOKIE = "cookie"
+    SOURCE_ADDRESS = "source_address"
+    QUERY = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class HashKey:
+    """What of a request decides which endpoint it goes to, for clusters that balance by hash."""
+
+    source: HashSource
+    name: str = ""
+    """Of the header, the cookie or the query parameter."""
+    cookie_path: str = ""
+    cookie_seconds: float | None = None
+    """COOKIE only. None: no cookie is made for who brings none; 0: one for the session."""
+    cookie_attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Requests with the same token go to the endpoint that the first of them met (GEP-1619)."""
+
+    name: str
+    """Of the cookie or the header."""
+    cookie: bool = True
+    cookie_seconds: float | None = None
+    """None: a cookie for the session."""
+    cookie_path: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
 class WeightedCluster:
     cluster: str
     """A cluster that does not exist answers 500."""
     weight: int = 1
+    request: HeaderChanges | None = None
+    response: HeaderChanges | None = None
+    authority: str = ""
+    """The Host header that is sent on instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +150,35 @@ class Forward:
 
     clusters: tuple[WeightedCluster, ...]
     timeout_seconds: float | None = None
-    """None: no limit of the mesh's own."""
+    """Of the whole, all attempts together. None: no limit of the mesh's own."""
+    attempt_seconds: float | None = None
+    """Of each attempt."""
+    retry: Retry | None = None
+    """None: the mesh's own policy."""
+    path: PathRewrite | None = None
+    authority: str = ""
+    """The Host header that is sent on instead."""
+    mirrors: tuple[Mirror, ...] = ()
+    hash_keys: tuple[HashKey, ...] = ()
+    """The first that a request has decides."""
+    session: Session | None = None
+
+
+class PortChoice(StrEnum):
+    KEEP = "keep"  # whatever the Host header says (Envoy's default; Istio without `port` and `derivePort`)
+    SCHEME = "scheme"  # the well-known port of the scheme: none is written
+    REQUEST = "request"  # the port at which the request arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answer with another place to go to. What is not said stays as in the request."""
+
+    status: int
+    scheme: str = ""
+    authority: str = ""
+    port: int | PortChoice = PortChoice.KEEP
+    path: PathRewrite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +186,32 @@ class Respond:
     """Answer in place (a missing backend answers 500, an unknown host under REGISTRY_ONLY 502)."""
 
     status: int
-    body: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Cross-origin resource sharing (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+
+    origins: tuple[ValueMatch, ...]
+    methods: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    expose: tuple[str, ...] = ()
+    max_age_seconds: float | None = None
+    credentials: bool = False
+    forward_unmatched_preflights: bool = True
+    """Whether a preflight from another origin reaches the application."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Delays and failures that somebody asked for."""
+
+    delay_seconds: float = 0
+    delay_per_million: int = 0
+    abort_status: int | None = None
+    abort_grpc_status: int | None = None
+    abort_per_million: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +220,13 @@ class Route:
 
     name: str
     match: RequestMatch
-    action: Forward | Respond
+    action: Forward | Redirect | Respond
     origin: Origin
+    request: HeaderChanges | None = None
+    """Before those of the cluster that is chosen."""
+    response: HeaderChanges | None = None
+    cors: Cors | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
