@@ -28,7 +28,7 @@ demo: setup ## the bookshop on a mesh, with a guided tour
 
 test: setup-test ## every test (those that make network namespaces need root)
 	@$(BIN)/python -m pytest tests/unit tests/property tests/golden tests/wire -n $(JOBS) --dist loadfile -q
-	@$(BIN)/python -m pytest tests/netns -q
+	@$(BIN)/python -m pytest tests/netns --tx "$(JOBS)*popen//python=tools/isolated-python" --dist loadfile -q
 
 check: setup-test ## lint, types and layers
 	@$(BIN)/ruff check
