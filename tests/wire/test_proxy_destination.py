@@ -10,6 +10,7 @@ from tests.envoy import bootstrap, running, unprivileged
 from tests.unit.xds import views
 from tests.wire.application import free_port
 from tulle.mesh.view import (
+    DestinationRoutes,
     HttpChain,
     Outbound,
     OutboundChain,
@@ -24,15 +25,19 @@ from tulle.xds.translate import translate_outbound
 
 
 def outbound(port: int) -> Outbound:
-    def answering(status: int, destination: str = "") -> Route:
-        return Route("", RequestMatch(destination=destination), Respond(status), views.HERE)
+    def answering(status: int) -> tuple[Route, ...]:
+        return (Route("", RequestMatch(), Respond(status), views.HERE),)
 
-    known = VirtualHost("known", ("known",), (answering(201),), views.HERE)
+    known = VirtualHost("known", ("known",), answering(201), views.HERE)
     rest = VirtualHost(
         "rest",
         ("*",),
-        (answering(202, "127.0.0.2"), answering(503, "127.0.0.0/24"), answering(404)),
+        answering(404),
         views.HERE,
+        (
+            DestinationRoutes("127.0.0.0/24", answering(503)),
+            DestinationRoutes("127.0.0.2", answering(202)),
+        ),
     )
     chain = OutboundChain("all", HttpChain(str(port), "outbound"), views.HERE)
     return Outbound(

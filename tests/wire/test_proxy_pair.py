@@ -29,6 +29,7 @@ from tulle.identity.svid import Svid
 from tulle.kit.clock import SystemClock
 from tulle.mesh.view import (
     Cluster,
+    DestinationRoutes,
     Discovery,
     Endpoint,
     EndpointSet,
@@ -46,6 +47,7 @@ from tulle.mesh.view import (
     Route,
     RouteTable,
     TcpChain,
+    VirtualHost,
     WeightedCluster,
 )
 from tulle.xds.translate import translate_endpoints, translate_inbound, translate_outbound
@@ -361,12 +363,13 @@ async def test_a_service_is_its_address_too_under_a_name_that_nobody_knows(
     async with http_application("app") as port:
         one = service(Protocol.HTTP, port)
         side = outbound((one,))
-        routes = (
-            views.route("elsewhere", RequestMatch(destination="127.0.0.9"), ("nowhere", 1)),
-            views.route("by-address", RequestMatch(destination="127.0.0.1"), (one.name, 1)),
-            Route("block_all", RequestMatch(), Respond(502), views.HERE),
+        by_destination = tuple(
+            DestinationRoutes(address, (views.route("by-address", RequestMatch(), (cluster, 1)),))
+            for address, cluster in (("127.0.0.9", "nowhere"), ("127.0.0.1", one.name))
         )
-        table = RouteTable(str(one.declared), (views.host("block_all", *routes, domains=("*",)),), views.HERE)
+        refused = Route("block_all", RequestMatch(), Respond(502), views.HERE)
+        host = VirtualHost("block_all", ("*",), (refused,), views.HERE, by_destination)
+        table = RouteTable(str(one.declared), (host,), views.HERE)
         other = replace(side.listeners[0], name="other", address="127.0.0.2", port=free_port())
         side = replace(side, route_tables=(table,), listeners=(*side.listeners, other))
         resources = translate_outbound(side) + translate_inbound(inbound((one,)))

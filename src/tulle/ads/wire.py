@@ -1,8 +1,7 @@
 """The bytes of the xDS messages.
 
 A resource is encoded once, as the `resources` field (tag 2) that a response repeats; a response is put
-together by joining such fields. Protocol buffers allow that: the encoding of a message is the
-concatenation of the encodings of its fields (protobuf.dev, "Encoding", "Message Structure").
+together by joining such fields.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from google.protobuf import any_pb2, message
 from google.rpc import status_pb2
 
 from tulle.ads.resource import Resource
+from tulle.kit.protobuf import length_delimited
 
 DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 STATE_OF_THE_WORLD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
@@ -38,21 +38,8 @@ class MalformedError(ValueError):
     """Bytes that are not the message that they should be."""
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _length_delimited(tag: int, content: bytes) -> bytes:
-    return _varint(tag << 3 | 2) + _varint(len(content)) + content
-
-
 def _text_field(tag: int, text: str) -> bytes:
-    return _length_delimited(tag, text.encode())
+    return length_delimited(tag, text.encode())
 
 
 class Encoder:
@@ -66,7 +53,7 @@ class Encoder:
         """The resource as one `resources` field of a DeltaDiscoveryResponse."""
         if resource.encoded.delta is None:
             self.serialised += 1
-            resource.encoded.delta = _length_delimited(2, _wrapped(resource))
+            resource.encoded.delta = length_delimited(2, _wrapped(resource))
         return resource.encoded.delta
 
     def plain(self, resource: Resource) -> bytes:
@@ -74,7 +61,7 @@ class Encoder:
         if resource.encoded.plain is None:
             self.serialised += 1
             body = _any.Any(type_url=resource.type_url, value=resource.body)
-            resource.encoded.plain = _length_delimited(2, body.SerializeToString(deterministic=True))
+            resource.encoded.plain = length_delimited(2, body.SerializeToString(deterministic=True))
         return resource.encoded.plain
 
 
@@ -241,7 +228,7 @@ def parse_delta_response(content: bytes) -> DeltaResponse:
 
 def encode_resources(resources: Iterable[Resource]) -> bytes:
     """Resources of any types as one run of bytes, for the disk."""
-    return b"".join(_length_delimited(2, _wrapped(resource)) for resource in resources)
+    return b"".join(length_delimited(2, _wrapped(resource)) for resource in resources)
 
 
 def parse_resources(content: bytes) -> tuple[Resource, ...]:

@@ -17,6 +17,7 @@ from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host, t
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
 from tulle.mesh.view import (
     Cluster,
+    DestinationRoutes,
     Forward,
     Origin,
     Outbound,
@@ -33,7 +34,7 @@ _FOREIGN_PORT = 80
 """Where routes of hosts that no service has are looked for, as in Istio."""
 _POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
 
-Row = tuple[str, tuple[VirtualHost, ...], tuple[Route, ...]]
+Row = tuple[str, tuple[VirtualHost, ...], tuple[DestinationRoutes, ...]]
 """A host, its virtual hosts in a table, and its routes by address there."""
 
 
@@ -49,7 +50,7 @@ class OutboundCells:
         self._virtual_hosts: Derived[HostPort, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_virtual_hosts, "virtual_hosts"
         )
-        self._by_address: Derived[HostPort, tuple[Route, ...]] = Derived(
+        self._by_address: Derived[HostPort, tuple[DestinationRoutes, ...]] = Derived(
             graph, self._route_by_address, "routes_by_address"
         )
         self._shared: Derived[int, tuple[Row, ...]] = Derived(graph, self._make_shared, "shared_hosts")
@@ -96,7 +97,7 @@ class OutboundCells:
         scope, number = at
         special = self._hosts.special(scope)
         found: list[VirtualHost] = []
-        by_address: list[Route] = []
+        by_address: list[DestinationRoutes] = []
         for host, shared, routes in self._shared(number):
             if host in special:
                 found += self._virtual_hosts((host, number, scope))
@@ -117,24 +118,18 @@ class OutboundCells:
             for host in self._hosts.at_port(number)
         )
 
-    def _route_by_address(self, at: HostPort) -> tuple[Route, ...]:
+    def _route_by_address(self, at: HostPort) -> tuple[DestinationRoutes, ...]:
         """The routes of a service for requests that came to its virtual address under a name that nobody
         knows (a reverse proxy that keeps the Host header): a Service is its name and its address (GEP-1324).
         """
         host, _, _ = at
         service = self._world.service(host)
-        if service is None or not self._virtual_hosts(at):
+        if service is None or not service.addresses or not self._virtual_hosts(at):
             return ()
-        found: list[Route] = []
-        for address in service.addresses:
-            for route in self._hosts.routes(at):
-                found.append(replace(route, match=replace(route.match, destination=address)))
-            if not takes_everything(found[-1].match):
-                unmatched = Route(
-                    "unmatched", RequestMatch(destination=address), Respond(404), service.origin
-                )
-                found.append(unmatched)
-        return tuple(found)
+        routes = self._hosts.routes(at)
+        if not takes_everything(routes[-1].match):
+            routes += (Route("unmatched", RequestMatch(), Respond(404), service.origin),)
+        return tuple(DestinationRoutes(address, routes) for address in service.addresses)
 
     def _make_virtual_hosts(self, at: HostPort) -> tuple[VirtualHost, ...]:
         host, number, vantage = at
@@ -172,20 +167,18 @@ class OutboundCells:
             return self._world.service(host) is not None
         return any(covers(host, each) for each in self._world.service_hosts())
 
-    def _rest(self, by_address: list[Route]) -> VirtualHost:
+    def _rest(self, by_address: list[DestinationRoutes]) -> VirtualHost:
         """What comes under no known name: by its address, and what is left under Istio's names.
 
         A virtual address that has no such port (any more) is nowhere: who dials it waits in vain.
         """
         if self._allow_any():
-            inside = RequestMatch(destination=self._world.settings.service_cidr)
-            rest = (
-                Route("no_such_port", inside, Respond(503), _POLICY),
-                Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY),
-            )
+            nowhere = Route("no_such_port", RequestMatch(), Respond(503), _POLICY)
+            by_address.append(DestinationRoutes(self._world.settings.service_cidr, (nowhere,)))
+            rest = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY)
         else:
-            rest = (Route("block_all", RequestMatch(), Respond(502), _POLICY),)
-        return VirtualHost(rest[-1].name, ("*",), (*by_address, *rest), _POLICY)
+            rest = Route("block_all", RequestMatch(), Respond(502), _POLICY)
+        return VirtualHost(rest.name, ("*",), (rest,), _POLICY, tuple(by_address))
 
 
 def _distinct(hosts: list[VirtualHost]) -> list[VirtualHost]:

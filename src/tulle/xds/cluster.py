@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
+from tulle.kit.memo import memoised
 from tulle.mesh.view import Balancing, Cluster, Discovery, Protocol
 from tulle.xds import message, tls
 from tulle.xds.bundle import ENDPOINT, MESH, Translated, translated
@@ -123,9 +122,9 @@ def _discovery(cluster: Cluster) -> Tree:
     return built
 
 
-@lru_cache(maxsize=16384)
+@memoised
 def translate_cluster(cluster: Cluster) -> Translated:
-    """One CDS resource; equal clusters of different scopes are made and serialised once."""
+    """One CDS resource; a cluster that scopes share is made and serialised once."""
     fields: Tree = {
         "name": cluster.name,
         "connect_timeout": message.seconds(cluster.connect_timeout_seconds),

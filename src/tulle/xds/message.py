@@ -11,6 +11,8 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from tulle.kit.protobuf import length_delimited
+
 Tree: TypeAlias = dict[str, Any]
 """A message that is not built yet: field names as in the .proto files."""
 
@@ -28,6 +30,7 @@ ClusterLoadAssignment = _message(_CONFIG + "endpoint.v3.endpoint_pb2", "ClusterL
 DnsCluster = _message(_EXTENSION + "clusters.dns.v3.dns_cluster_pb2", "DnsCluster")
 Listener = _message(_CONFIG + "listener.v3.listener_pb2", "Listener")
 RouteConfiguration = _message(_CONFIG + "route.v3.route_pb2", "RouteConfiguration")
+VirtualHost = _message(_CONFIG + "route.v3.route_components_pb2", "VirtualHost")
 RouteList = _message(_CONFIG + "route.v3.route_components_pb2", "RouteList")
 
 HttpConnectionManager = _message(_HTTP_MANAGER, "HttpConnectionManager")
@@ -59,6 +62,7 @@ RawBuffer = _message(_EXTENSION + "transport_sockets.raw_buffer.v3.raw_buffer_pb
 HttpProtocolOptions = _message(
     _EXTENSION + "upstreams.http.v3.http_protocol_options_pb2", "HttpProtocolOptions"
 )
+Matcher = _message("xds.type.matcher.v3.matcher_pb2", "Matcher")
 _Any = _message("google.protobuf.any_pb2", "Any")
 _Struct = _message("google.protobuf.struct_pb2", "Struct")
 _Value = _message("google.protobuf.struct_pb2", "Value")
@@ -75,6 +79,11 @@ def type_url(message_class: Any) -> str:
 def serialise(message: Any) -> bytes:
     """The one spelling of a message's bytes (map entries sorted): its hash is its version."""
     return message.SerializeToString(deterministic=True)
+
+
+def field(message_class: Any, name: str, content: bytes) -> bytes:
+    """A field of a message, where the message that it holds is serialised already."""
+    return length_delimited(message_class.DESCRIPTOR.fields_by_name[name].number, content)
 
 
 def packed(message: Any) -> Any:

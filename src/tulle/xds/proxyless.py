@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
+from tulle.kit.memo import memoised
 from tulle.mesh.view import (
     Balancing,
     Cluster,
@@ -107,7 +108,7 @@ def _tree(host: VirtualHost) -> Tree:
     return built
 
 
-@lru_cache(maxsize=4096)
+@memoised
 def _route_table(table: RouteTable) -> Translated:
     hosts = [_tree(host) for host in table.virtual_hosts]
     built = message.RouteConfiguration(name=table.name, virtual_hosts=hosts)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
-
+from tulle.kit.memo import memoised
 from tulle.mesh.view import (
+    DestinationRoutes,
     Forward,
     MatchKind,
     NamedMatch,
@@ -17,7 +16,7 @@ from tulle.mesh.view import (
     VirtualHost,
 )
 from tulle.xds import message
-from tulle.xds.bundle import Translated, translated
+from tulle.xds.bundle import ROUTE, Translated
 from tulle.xds.cluster import PASSTHROUGH
 from tulle.xds.filter.destination import destination_input, destination_within
 from tulle.xds.message import Tree
@@ -64,6 +63,9 @@ _IS_IDEMPOTENT: Tree = {"name": ":method", "string_match": {"safe_regex": {"rege
 
 # Towards the own application: only what surely never reached it (Istio's inbound default).
 _RETRY_APPLICATION: Tree = {"retry_on": "reset-before-request", "num_retries": message.number(_RETRIES)}
+
+_MatcherTree = message.Matcher.MatcherTree
+_MatchMap = _MatcherTree.MatchMap
 
 _NO_TIMEOUT = message.seconds(0)
 # Envoy's default of 15 s would cut downloads and streams that work without a mesh. Istio disables it too.
@@ -191,64 +193,84 @@ def _by_method(route: Route, host_retries: bool) -> list[Tree]:
     return [again, built]
 
 
+def virtual_host(host: VirtualHost, *, by_method: bool = True) -> Tree:
+    """The host names, and what is asked for under them. `by_method` false: for a client that has but one."""
+    actions = [
+        route.action
+        for routes in (host.routes, *(each.routes for each in host.by_destination))
+        for route in routes
+    ]
+    retries = any(isinstance(action, Forward) and not _is_passthrough(action) for action in actions)
+    built: Tree = {"name": host.name, "domains": list(host.domains)}
+    if retries:
+        built["retry_policy"] = _RETRY
+    built["routes"] = [
+        tree
+        for route in host.routes
+        for tree in (_by_method(route, retries) if by_method else [_route(route, retries)])
+    ]
+    return built
+
+
+# -- tables, put together from what is serialised once ------------------------------------------------
+
+
 def _action(routes: list[Tree]) -> Tree:
     """The routes as what a matcher leads to; within, the first that holds is taken as ever."""
     return {"action": message.extension("routes", message.RouteList(routes=routes))}
 
 
-def _by_destination(routes: Iterable[tuple[str, Tree]]) -> Tree:
-    """Look the dialled address up, then go through its routes; the others are for what is not found.
+def _routes_of(there: DestinationRoutes) -> Tree:
+    return _action([tree for route in there.routes for tree in _by_method(route, host_retries=True)])
+
+
+@memoised
+def _entry(there: DestinationRoutes) -> bytes:
+    """One entry of the map of addresses."""
+    return message.serialise(_MatchMap(map={there.destination: _routes_of(there)}))
+
+
+def _within(there: DestinationRoutes) -> Tree:
+    return {"predicate": destination_within(there.destination), "on_match": _routes_of(there)}
+
+
+def _by_destination(host: VirtualHost, routes: list[Tree]) -> bytes:
+    """A matcher that looks the dialled address up, then goes through its routes; the others are for what is
+    not found.
 
     One look-up however many services there are: traffic to foreign hosts comes this way too. A range is
     looked at after all addresses.
     """
-    found: dict[str, list[Tree]] = {"": []}
-    for address, route in routes:
-        found.setdefault(address, []).append(route)
-    rest: Tree = _action(found.pop(""))
-    ranges = [address for address in found if "/" in address]
+    rest = _action(routes)
+    ranges = [_within(each) for each in host.by_destination if "/" in each.destination]
     if ranges:
-        matchers = [
-            {"predicate": destination_within(each), "on_match": _action(found.pop(each))} for each in ranges
-        ]
-        rest = {"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": rest}}
-    if not found:
-        return rest["matcher"]
-    by_address = {address: _action(there) for address, there in found.items()}
-    return {
-        "matcher_tree": {"input": destination_input(), "exact_match_map": {"map": by_address}},
-        "on_no_match": rest,
-    }
+        rest = {"matcher": {"matcher_list": {"matchers": ranges}, "on_no_match": rest}}
+    addresses = [_entry(each) for each in host.by_destination if "/" not in each.destination]
+    if not addresses:
+        return message.serialise(message.Matcher(**rest["matcher"]))
+    tree = message.serialise(_MatcherTree(input=destination_input()))
+    tree += message.field(_MatcherTree, "exact_match_map", b"".join(addresses))
+    last = message.serialise(message.Matcher(on_no_match=rest))
+    return message.field(message.Matcher, "matcher_tree", tree) + last
 
 
-def virtual_host(host: VirtualHost, *, by_method: bool = True) -> Tree:
-    """The host names, and what is asked for under them. `by_method` false: for a client that has but one."""
-    built: Tree = {"name": host.name, "domains": list(host.domains)}
-    forwards = [route.action for route in host.routes if isinstance(route.action, Forward)]
-    retries = any(not _is_passthrough(action) for action in forwards)
-    if retries:
-        built["retry_policy"] = _RETRY
-    routes = [
-        (route.match.destination, tree)
-        for route in host.routes
-        for tree in (_by_method(route, retries) if by_method else [_route(route, retries)])
-    ]
-    if any(destination for destination, _ in routes):
-        built["matcher"] = _by_destination(routes)
-    else:
-        built["routes"] = [route for _, route in routes]
-    return built
+@memoised
+def _host(host: VirtualHost) -> bytes:
+    """One of the `virtual_hosts` of a table: most are in the tables of all namespaces."""
+    built = virtual_host(host)
+    matcher = b""
+    if host.by_destination:
+        matcher = message.field(message.VirtualHost, "matcher", _by_destination(host, built.pop("routes")))
+    body = message.serialise(message.VirtualHost(**built)) + matcher
+    return message.field(message.RouteConfiguration, "virtual_hosts", body)
 
 
-@lru_cache(maxsize=4096)
+@memoised
 def translate_route_table(table: RouteTable) -> Translated:
     """One RDS resource. Hosts match with whatever port the client wrote (`Host: reviews:9080`)."""
-    built = message.RouteConfiguration(
-        name=table.name,
-        virtual_hosts=[virtual_host(host) for host in table.virtual_hosts],
-        ignore_port_in_host_matching=True,
-    )
-    return translated(built, table.name, table.origin)
+    head = message.RouteConfiguration(name=table.name, ignore_port_in_host_matching=True)
+    body = b"".join((message.serialise(head), *map(_host, table.virtual_hosts)))
+    return Translated(ROUTE, table.name, body, origin=table.origin)
 
 
 def inbound_routes(cluster: str, port: int, peer: bool) -> Tree:

@@ -18,6 +18,7 @@ from tulle.mesh.view import (
     Outbound,
     RequestMatch,
     Respond,
+    Route,
     RouteTable,
     ValueMatch,
     VirtualHost,
@@ -90,7 +91,7 @@ def virtual_host(found: RouteTable, host: str) -> VirtualHost | None:
 def answer(found: RouteTable, request: Request) -> str:
     """`cluster`, `cluster=weight cluster=weight`, or the status that is answered in place."""
     host = virtual_host(found, request.host)
-    for route in host.routes if host is not None else ():
+    for route in _routes(host, request.destination) if host is not None else ():
         if not holds(route.match, request):
             continue
         action = route.action
@@ -107,9 +108,16 @@ def ask(view: Outbound | Gateway, name: str, host: str, path: str = "/", **more:
     return answer(table(view, name), Request(host, path, **more))  # type: ignore[arg-type]
 
 
+def _routes(host: VirtualHost, dialled: str) -> tuple[Route, ...]:
+    """Those of the address, of the first range that has it, or the host's own."""
+    by_destination = sorted(host.by_destination, key=lambda each: "/" in each.destination)
+    for each in by_destination if dialled else ():
+        if ip_address(dialled) in ip_network(each.destination):
+            return each.routes
+    return host.routes
+
+
 def holds(match: RequestMatch, request: Request) -> bool:
-    if match.destination and not _destination_holds(match.destination, request.destination):
-        return False
     if match.path is not None and not _value_holds(match.path, request.path):
         return False
     headers = {
@@ -120,10 +128,6 @@ def holds(match: RequestMatch, request: Request) -> bool:
     return all(_value_holds(each.match, headers.get(each.name)) for each in match.headers) and all(
         _value_holds(each.match, request.query.get(each.name)) for each in match.query
     )
-
-
-def _destination_holds(wanted: str, dialled: str) -> bool:
-    return bool(dialled) and ip_address(dialled) in ip_network(wanted)
 
 
 def _value_holds(match: ValueMatch, value: str | None) -> bool:

@@ -88,6 +88,6 @@ def test_names_are_asked_for_again_when_their_time_is_over() -> None:
     assert (dns["name"], dns["typed_config"]["respect_dns_ttl"]) == ("envoy.clusters.dns", True)
 
 
-def test_equal_clusters_are_made_once() -> None:
-    first = translate_cluster(eds_cluster(REVIEWS, Protocol.HTTP, "tulle-http"))
-    assert translate_cluster(eds_cluster(REVIEWS, Protocol.HTTP, "tulle-http")) is first
+def test_a_cluster_of_several_scopes_is_made_once() -> None:
+    shared = eds_cluster(REVIEWS, Protocol.HTTP, "tulle-http")
+    assert translate_cluster(shared) is translate_cluster(shared)

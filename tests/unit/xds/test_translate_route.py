@@ -4,6 +4,7 @@ import pytest
 
 from tests.unit.xds.views import HERE, REVIEWS, header, host, route
 from tulle.mesh.view import (
+    DestinationRoutes,
     Forward,
     MatchKind,
     NamedMatch,
@@ -12,8 +13,10 @@ from tulle.mesh.view import (
     Route,
     RouteTable,
     ValueMatch,
+    VirtualHost,
     WeightedCluster,
 )
+from tulle.xds import message
 from tulle.xds.render import to_tree
 from tulle.xds.route import translate_route_table
 
@@ -29,9 +32,12 @@ def routes(*found: Route) -> list[dict[str, Any]]:
     return [one for one in written if _IDEMPOTENT not in one["match"].get("headers", ())]
 
 
+def table(*hosts: VirtualHost) -> dict[str, Any]:
+    return to_tree(translate_route_table(RouteTable("9080", hosts, HERE)))
+
+
 def virtual_host(*found: Route) -> dict[str, Any]:
-    table = RouteTable("9080", (host("reviews", *found),), HERE)
-    return to_tree(translate_route_table(table))["virtual_hosts"][0]
+    return table(host("reviews", *found))["virtual_hosts"][0]
 
 
 def match(request: RequestMatch) -> dict[str, Any]:
@@ -135,11 +141,19 @@ def test_only_a_choice_of_places_is_tried_again() -> None:
 
 
 def test_an_address_is_looked_up_and_what_is_not_found_has_the_other_routes() -> None:
-    found = virtual_host(
-        route("a", RequestMatch(destination="10.0.0.2"), ("two", 1)),
-        route("b", RequestMatch(destination="10.0.0.1"), ("one", 1)),
-        route("rest", RequestMatch(), ("PassthroughCluster", 1)),
-    )
+    rest = route("rest", RequestMatch(), ("PassthroughCluster", 1))
+    found = table(
+        VirtualHost(
+            "rest",
+            ("*",),
+            (rest,),
+            HERE,
+            by_destination=(
+                DestinationRoutes("10.0.0.2", (route("a", RequestMatch(), ("two", 1)),)),
+                DestinationRoutes("10.0.0.1", (route("b", RequestMatch(), ("one", 1)),)),
+            ),
+        )
+    )["virtual_hosts"][0]
     assert "routes" not in found
     tree = found["matcher"]["matcher_tree"]["exact_match_map"]["map"]
     by_address = {
@@ -147,6 +161,39 @@ def test_an_address_is_looked_up_and_what_is_not_found_has_the_other_routes() ->
         for address, there in tree.items()
     }
     assert by_address == {"10.0.0.1": ["b", "b"], "10.0.0.2": ["a", "a"]}
-    (rest,) = found["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
-    assert rest["name"] == "rest"
-    assert rest["route"]["retry_policy"] == {"num_retries": 0}
+    (last,) = found["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
+    assert last["name"] == "rest"
+    assert last["route"]["retry_policy"] == {"num_retries": 0}
+
+
+def test_a_range_is_looked_at_after_the_addresses() -> None:
+    within = DestinationRoutes("10.0.0.0/8", (Route("w", RequestMatch(), Respond(503), HERE),))
+    one = DestinationRoutes("10.0.0.1", (route("one", RequestMatch(), ("one", 1)),))
+    rest = (Route("rest", RequestMatch(), Respond(502), HERE),)
+    both, alone = table(
+        VirtualHost("both", ("*",), rest, HERE, (within, one)),
+        VirtualHost("alone", ("a",), rest, HERE, (within,)),
+    )["virtual_hosts"]
+    assert list(both["matcher"]["matcher_tree"]["exact_match_map"]["map"]) == ["10.0.0.1"]
+    assert both["matcher"]["on_no_match"]["matcher"] == alone["matcher"]
+    (only,) = alone["matcher"]["matcher_list"]["matchers"]
+    assert only["on_match"]["action"]["typed_config"]["routes"][0]["name"] == "w"
+    assert alone["matcher"]["on_no_match"]["action"]["typed_config"]["routes"][0]["name"] == "rest"
+
+
+def test_a_host_that_two_tables_share_is_serialised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    plain = message.serialise
+
+    def counting(built: Any) -> bytes:
+        if isinstance(built, message.VirtualHost):
+            made.append(built.name)
+        return plain(built)
+
+    monkeypatch.setattr(message, "serialise", counting)
+    shared = host("shared", route("one", RequestMatch(), (REVIEWS, 1)))
+    bodies = {
+        translate_route_table(RouteTable("80", (shared, host(own)), HERE)).body for own in ("first", "second")
+    }
+    assert len(bodies) == 2
+    assert made == ["shared", "first", "second"]

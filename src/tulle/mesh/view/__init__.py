@@ -29,6 +29,7 @@ from tulle.mesh.view.proxyless import Proxyless, Target
 from tulle.mesh.view.route import (
     MISSING_CLUSTER,
     Cors,
+    DestinationRoutes,
     Fault,
     Forward,
     HashKey,
@@ -59,6 +60,7 @@ __all__ = [
     "Certificate",
     "Cluster",
     "Cors",
+    "DestinationRoutes",
     "Discovery",
     "Endpoint",
     "EndpointSet",

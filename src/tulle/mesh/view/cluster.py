@@ -33,7 +33,7 @@ class MutualTls:
     """As Istio writes it: `outbound_.9080_.v1_.reviews.shop.svc.cluster.local`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Cluster:
     name: str
     discovery: Discovery

@@ -40,8 +40,6 @@ class RequestMatch:
     path: ValueMatch | None = None
     headers: tuple[NamedMatch, ...] = ()
     query: tuple[NamedMatch, ...] = ()
-    destination: str = ""
-    """The address that the caller dialled, or a range of them (CIDR); outbound route tables only."""
 
 
 MISSING_CLUSTER = "MissingBackend"
@@ -229,15 +227,27 @@ class Route:
     fault: Fault | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class DestinationRoutes:
+    """Routes of requests by the address that their callers dialled."""
+
+    destination: str
+    """An address, or a range of them (CIDR). An address stands before a range, an earlier range before a
+    later one."""
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class VirtualHost:
     name: str
     domains: tuple[str, ...]
     routes: tuple[Route, ...]
     origin: Origin
+    by_destination: tuple[DestinationRoutes, ...] = ()
+    """What stands in place of `routes` for requests to some addresses; outbound route tables only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class RouteTable:
     """One RDS resource: all virtual hosts of a port (`9080`) or of a gateway's listener (`http.8080`)."""
 
