@@ -117,7 +117,7 @@ def test_no_time_out_that_nobody_wrote() -> None:
 
 def test_answers_in_place() -> None:
     plain, worded = routes(
-        Route("p", RequestMatch(), Respond(502), HERE), Route("w", RequestMatch(), Respond(404, "no"), HERE)
+        Route("p", RequestMatch(), Respond(502), HERE), Route("w", RequestMatch(), Respond(404, b"no"), HERE)
     )
     assert plain["direct_response"] == {"status": 502}
     assert worded["direct_response"] == {"status": 404, "body": {"inline_string": "no"}}
