@@ -12,6 +12,7 @@ from tulle.mesh import headless
 from tulle.mesh.policy.destination import DestinationPolicy, SubsetPolicy, destination_policy
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
+from tulle.mesh.scope import Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.tls import OPAQUE, SANITISED, mutual_tls
 from tulle.mesh.view import Cluster, Discovery, Origin
@@ -19,23 +20,27 @@ from tulle.mesh.world import World
 
 
 class ClusterCells:
-    """The derived values of clusters. A scope is a namespace, or "" for any other (see `route/host.py`)."""
+    """The derived values of clusters. A scope is a caller's, or a vantage (see `route/host.py`)."""
 
     def __init__(self, world: World, hosts: HostCells) -> None:
         graph = world.graph
         self._world = world
         self._hosts = hosts
-        self.policy: Derived[tuple[str, str], DestinationPolicy] = Derived(graph, self._find_policy, "policy")
-        self.cluster: Derived[tuple[Destination, str], Cluster | None] = Derived(graph, self._make, "cluster")
-        self.of_service: Derived[tuple[str, str], tuple[Cluster, ...]] = Derived(
+        self.policy: Derived[tuple[str, Scope], DestinationPolicy] = Derived(
+            graph, self._find_policy, "policy"
+        )
+        self.cluster: Derived[tuple[Destination, Scope], Cluster | None] = Derived(
+            graph, self._make, "cluster"
+        )
+        self.of_service: Derived[tuple[str, Scope], tuple[Cluster, ...]] = Derived(
             graph, self._make_all, "service_clusters"
         )
 
-    def _find_policy(self, at: tuple[str, str]) -> DestinationPolicy:
+    def _find_policy(self, at: tuple[str, Scope]) -> DestinationPolicy:
         host, scope = at
-        return destination_policy(self._world, self._hosts.attachments, host, scope)
+        return destination_policy(self._world, self._hosts.attachments, host, scope.namespace)
 
-    def _make(self, at: tuple[Destination, str]) -> Cluster | None:
+    def _make(self, at: tuple[Destination, Scope]) -> Cluster | None:
         """One cluster as callers of a scope see it; None if there is no such port or subset."""
         destination, scope = at
         found = self._hosts.port(destination.host, destination.port)
@@ -44,7 +49,7 @@ class ClusterCells:
             return None
         return cluster(self._world, *found, destination.subset, policy, scope)
 
-    def _make_all(self, at: tuple[str, str]) -> tuple[Cluster, ...]:
+    def _make_all(self, at: tuple[str, Scope]) -> tuple[Cluster, ...]:
         """All clusters of a service, as the callers of a vantage see them."""
         host, vantage = at
         service = self._world.service(host)
@@ -66,7 +71,7 @@ class ClusterCells:
 
 
 def cluster(
-    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: str
+    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: Scope
 ) -> Cluster:
     """The cluster of a port; with a subset, of that part of it."""
     destination = Destination(service.host, port.number, subset)
@@ -84,10 +89,10 @@ def cluster(
     )
 
 
-def _endpoint_set(destination: Destination, policy: DestinationPolicy, scope: str) -> str:
+def _endpoint_set(destination: Destination, policy: DestinationPolicy, scope: Scope) -> str:
     """The name of a cluster's endpoints: its own, but for a subset that one namespace defines for itself."""
     if policy.private and destination.subset:
-        return replace(destination, subset=f"{destination.subset}@{scope}").cluster
+        return replace(destination, subset=f"{destination.subset}@{scope.namespace}").cluster
     return ""
 
 

@@ -17,6 +17,7 @@ from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import IstioGateway, istio_servers
 from tulle.mesh.route.server import Server
+from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.view import (
     Cluster,
     Forward,
@@ -37,8 +38,9 @@ _ANY = "0.0.0.0"  # noqa: S104  a gateway is there to be reached
 class GatewayCells:
     """The derived values of gateways."""
 
-    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells) -> None:
+    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells, scopes: ScopeCells) -> None:
         self._world = world
+        self._scopes = scopes
         self._hosts = hosts
         self._clusters = clusters
         self.gateway: Derived[WorkloadId, Gateway | None] = Derived(world.graph, self._make, "gateway")
@@ -62,7 +64,7 @@ class GatewayCells:
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
             route_tables=tuple(sorted(tables, key=lambda table: table.name)),
-            clusters=self._named_clusters(workload.namespace, listeners, tables),
+            clusters=self._named_clusters(self._scopes.scope(at), listeners, tables),
         )
 
     def _servers(self, workload: Workload) -> list[Server]:
@@ -73,10 +75,10 @@ class GatewayCells:
             if own is not None:
                 found += standard_servers(self._world, self._hosts, own)
         gateways = gateways_of(self._world, workload)
-        return [*found, *istio_servers(self._world, self._hosts, gateways, workload.namespace)]
+        return [*found, *istio_servers(self._world, self._hosts, gateways, self._scopes.scope(workload.id))]
 
     def _named_clusters(
-        self, scope: str, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
+        self, scope: Scope, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
     ) -> tuple[Cluster, ...]:
         connected = {
             each.cluster

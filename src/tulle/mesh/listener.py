@@ -13,6 +13,7 @@ from tulle.mesh import headless
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import MESH, PASSTHROUGH, Destination
 from tulle.mesh.route.host import HostCells, port_origin
+from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import (
     HttpChain,
@@ -40,21 +41,21 @@ class ListenerCells:
         graph = world.graph
         self._world = world
         self._hosts = hosts
-        self.of_service: Derived[tuple[str, str], tuple[OutboundListener, ...]] = Derived(
+        self.of_service: Derived[tuple[str, Scope], tuple[OutboundListener, ...]] = Derived(
             graph, self._make_own, "service_listeners"
         )
-        self.common: Derived[tuple[str, int], OutboundListener | None] = Derived(
+        self.common: Derived[tuple[Scope, int], OutboundListener | None] = Derived(
             graph, self._make_common, "common_listener"
         )
-        self.of_scope: Derived[str, tuple[OutboundListener, ...]] = Derived(
+        self.of_scope: Derived[Scope, tuple[OutboundListener, ...]] = Derived(
             graph, self._make_all, "outbound_listeners"
         )
 
-    def _make_all(self, scope: str) -> tuple[OutboundListener, ...]:
+    def _make_all(self, scope: Scope) -> tuple[OutboundListener, ...]:
         made = [self.common((scope, number)) for number in self._hosts.numbers()]
         special = self._hosts.special(scope)
         for host in self._world.service_hosts():
-            made += self.of_service((host, scope if host in special else ""))
+            made += self.of_service((host, special.get(host, ANYWHERE)))
         first: dict[str, OutboundListener] = {}
         for listener in made:
             if listener is not None:
@@ -63,7 +64,7 @@ class ListenerCells:
 
     # -- ports of HTTP ---------------------------------------------------------------------------
 
-    def _make_common(self, at: tuple[str, int]) -> OutboundListener | None:
+    def _make_common(self, at: tuple[Scope, int]) -> OutboundListener | None:
         """All virtual addresses with this port; None if it is HTTP for no service."""
         scope, number = at
         origin = self._first_http(scope, number)
@@ -81,7 +82,7 @@ class ListenerCells:
         out = _connect((WeightedCluster(PASSTHROUGH),)) if any_goes else inside.then
         return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
 
-    def _first_http(self, scope: str, number: int) -> Origin | None:
+    def _first_http(self, scope: Scope, number: int) -> Origin | None:
         for host in self._hosts.at_port(number):
             service = self._world.service(host)
             meant = self._hosts.meant(service) if service is not None else None
@@ -94,7 +95,7 @@ class ListenerCells:
 
     # -- ports with listeners of their own -------------------------------------------------------
 
-    def _make_own(self, at: tuple[str, str]) -> tuple[OutboundListener, ...]:
+    def _make_own(self, at: tuple[str, Scope]) -> tuple[OutboundListener, ...]:
         """The listeners for a service's own addresses, or for its instances' where it has none."""
         host, vantage = at
         service = self._world.service(host)
@@ -114,7 +115,7 @@ class ListenerCells:
         return tuple(made)
 
     def _for_address(
-        self, service: Service, port: ServicePort, vantage: str, address: str, detect: float | None
+        self, service: Service, port: ServicePort, vantage: Scope, address: str, detect: float | None
     ) -> OutboundListener:
         name = f"{address}_{port.number}"
         origin = port_origin(service, port)
@@ -127,7 +128,7 @@ class ListenerCells:
         attached = self._hosts.attached((service.host, port.number, vantage)).virtual_service
         resource = self._world.resource(attached) if attached is not None else None
         if resource is not None:
-            by_name = istio.tls_routes(self._world, resource, MESH, port.number)
+            by_name = istio.tls_routes(self._world, resource, MESH, port.number, vantage)
             if port.protocol is Protocol.TLS and by_name:
                 inspect = HELLO_SECONDS
                 for number, each in enumerate(by_name):
@@ -135,7 +136,7 @@ class ListenerCells:
                     chains.append(
                         OutboundChain(f"sni-{number}", then, each.origin, server_names=each.server_names)
                     )
-            taken = istio.tcp_route(self._world, resource, MESH, port.number) or taken
+            taken = istio.tcp_route(self._world, resource, MESH, port.number, vantage) or taken
         otherwise = OutboundChain("tcp", _connect(taken[0]), taken[1])
         return OutboundListener(name, address, port.number, tuple(chains), otherwise, origin, inspect)
 

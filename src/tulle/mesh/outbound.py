@@ -1,4 +1,4 @@
-"""The outbound side: what every workload of one namespace sees when it calls out.
+"""The outbound side: what every workload of one scope sees when it calls out.
 
 Here are the route tables, and the whole put together. Read by `resolve.py`.
 """
@@ -15,6 +15,7 @@ from tulle.mesh.name import short_forms
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host, takes_everything
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
+from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.view import (
     Cluster,
     DestinationRoutes,
@@ -54,18 +55,18 @@ class OutboundCells:
             graph, self._route_by_address, "routes_by_address"
         )
         self._shared: Derived[int, tuple[Row, ...]] = Derived(graph, self._make_shared, "shared_hosts")
-        self._foreign: Derived[str, tuple[VirtualHost, ...]] = Derived(
+        self._foreign: Derived[Scope, tuple[VirtualHost, ...]] = Derived(
             graph, self._make_foreign, "foreign_hosts"
         )
-        self._table: Derived[tuple[str, int], RouteTable | None] = Derived(
+        self._table: Derived[tuple[Scope, int], RouteTable | None] = Derived(
             graph, self._make_table, "route_table"
         )
-        self.clusters: Derived[str, tuple[Cluster, ...]] = Derived(
+        self.clusters: Derived[Scope, tuple[Cluster, ...]] = Derived(
             graph, self._make_clusters, "outbound_clusters"
         )
-        self.outbound: Derived[str, Outbound] = Derived(graph, self._make, "outbound")
+        self.outbound: Derived[Scope, Outbound] = Derived(graph, self._make, "outbound")
 
-    def _make(self, scope: str) -> Outbound:
+    def _make(self, scope: Scope) -> Outbound:
         tables = (self._table((scope, number)) for number in self._hosts.numbers())
         return Outbound(
             scope=f"outbound/{scope}",
@@ -79,12 +80,12 @@ class OutboundCells:
     def _allow_any(self) -> bool:
         return self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
 
-    def _make_clusters(self, scope: str) -> tuple[Cluster, ...]:
+    def _make_clusters(self, scope: Scope) -> tuple[Cluster, ...]:
         special = self._hosts.special(scope)
         found = {
             each.name: each
             for host in self._world.service_hosts()
-            for each in self._cluster_cells.of_service((host, scope if host in special else ""))
+            for each in self._cluster_cells.of_service((host, special.get(host, ANYWHERE)))
         }
         for name in connected(self._listeners.of_scope(scope)) & found.keys():
             found[name] = opaque(found[name])
@@ -92,7 +93,7 @@ class OutboundCells:
 
     # -- route tables ----------------------------------------------------------------------------
 
-    def _make_table(self, at: tuple[str, int]) -> RouteTable | None:
+    def _make_table(self, at: tuple[Scope, int]) -> RouteTable | None:
         """All virtual hosts of a port that may speak HTTP; None if none does."""
         scope, number = at
         special = self._hosts.special(scope)
@@ -100,8 +101,8 @@ class OutboundCells:
         by_address: list[DestinationRoutes] = []
         for host, shared, routes in self._shared(number):
             if host in special:
-                found += self._virtual_hosts((host, number, scope))
-                by_address += self._by_address((host, number, scope))
+                found += self._virtual_hosts((host, number, special[host]))
+                by_address += self._by_address((host, number, special[host]))
             else:
                 found += shared
                 by_address += routes
@@ -112,9 +113,9 @@ class OutboundCells:
         return RouteTable(str(number), (*_distinct(found), self._rest(by_address)), found[0].origin)
 
     def _make_shared(self, number: int) -> tuple[Row, ...]:
-        """What each host with a port has in its table, as most namespaces see it."""
+        """What each host with a port has in its table, as most callers see it."""
         return tuple(
-            (host, self._virtual_hosts((host, number, "")), self._by_address((host, number, "")))
+            (host, self._virtual_hosts((host, number, ANYWHERE)), self._by_address((host, number, ANYWHERE)))
             for host in self._hosts.at_port(number)
         )
 
@@ -138,25 +139,28 @@ class OutboundCells:
         port = meant.port(number) if meant is not None else None
         if service is None or meant is None or port is None:
             return ()
-        seen = vantage if meant is service else ""
+        seen = vantage if meant is service else ANYWHERE
         if not self._hosts.has_table(meant.host, port, seen):
             return ()
-        domains = (*short_forms(host, vantage, self._world.settings.cluster_domain), *service.addresses)
+        domains = (
+            *short_forms(host, vantage.namespace, self._world.settings.cluster_domain),
+            *service.addresses,
+        )
         routes = self._hosts.routes((meant.host, number, seen))
         whole = VirtualHost(f"{host}:{number}", domains, routes, port_origin(service, port))
         declared = self._hosts.instances((host, number)) if service.headless else ()
-        return (whole, *headless.virtual_hosts(self._world, service, port, vantage, declared))
+        return (whole, *headless.virtual_hosts(self._world, service, port, vantage.namespace, declared))
 
-    def _make_foreign(self, scope: str) -> tuple[VirtualHost, ...]:
+    def _make_foreign(self, scope: Scope) -> tuple[VirtualHost, ...]:
         """Hosts that VirtualServices of the mesh name and no service has; of several the oldest counts."""
         best: dict[str, VirtualHost] = {}
         for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
-            if not istio.visible(resource, scope):
+            if not istio.visible(resource, scope.namespace):
                 continue
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
                 if host == "*" or host in best or self._is_known(host):
                     continue
-                routes = istio.http_routes(self._world, resource, MESH, _FOREIGN_PORT)
+                routes = istio.http_routes(self._world, resource, MESH, _FOREIGN_PORT, scope)
                 origin = Origin("VirtualService", resource.namespace, resource.name, "spec.hosts")
                 if routes:
                     best[host] = VirtualHost(f"{host}:{_FOREIGN_PORT}", (host,), routes, origin)

@@ -1,6 +1,6 @@
-"""What a namespace looks like to callers whose gRPC library is their xDS client (decision 20).
+"""What a scope looks like to callers whose gRPC library is their xDS client (decision 20).
 
-The routes and endpoints are those of a sidecar of the namespace. A caller dials a service's port by name, so
+The routes and endpoints are those of a sidecar of the scope. A caller dials a service's port by name, so
 each port is a target of its own. Read by `resolve.py`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tulle.mesh.route.common import Destination
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import (
     Balancing,
     Discovery,
@@ -21,8 +22,8 @@ from tulle.mesh.view import (
 )
 
 
-def proxyless(namespace: str, outbound: Outbound) -> Proxyless:
-    """The outbound side of a namespace in what gRPC understands (gRFC A27): names to dial and EDS clusters.
+def proxyless(scope: Scope, outbound: Outbound) -> Proxyless:
+    """The outbound side of a scope in what gRPC understands (gRFC A27): names to dial and EDS clusters.
 
     Round robin, since grpcio refuses least request. Nothing is said of mTLS: the caller brings credentials of
     its own, and to a server's proxy it is a plaintext caller from outside.
@@ -41,7 +42,7 @@ def proxyless(namespace: str, outbound: Outbound) -> Proxyless:
     ]
     named = {name for _, host in hosts for name in _clusters_of(host)}
     return Proxyless(
-        f"proxyless/{namespace}",
+        f"proxyless/{scope}",
         tuple(_target(port, host) for port, host in hosts),
         clusters,
         tuple(sorted(named - {each.name for each in clusters})),

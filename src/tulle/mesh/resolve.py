@@ -1,8 +1,8 @@
 """`resolve`: the World seen by one proxy.
 
-One `Resolution` stands on one World. Its parts are derived values: an outbound side for each namespace
-with proxies, an inbound side for each workload, a gateway for each gateway's proxy. A View puts together
-the parts of one proxy. Fed by `world.py`; read by the composition roots, which translate the parts.
+One `Resolution` stands on one World. Its parts are derived values: an outbound side for each scope
+(`scope.py`) with proxies, an inbound side for each workload, a gateway for each gateway's proxy. A View puts
+together the parts of one proxy. Fed by `world.py`; read by the composition roots, which translate the parts.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.draft import sorted_labels
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import conflicts, inbound
@@ -23,6 +24,7 @@ from tulle.mesh.review import ReviewCells
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
+from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.status import StatusCells
 from tulle.mesh.view import (
     Certificate,
@@ -50,16 +52,22 @@ class PartKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Part:
-    """A unit of sharing and of change: `outbound/NAMESPACE`, `proxyless/NAMESPACE`,
-    `inbound/NAMESPACE/WORKLOAD`, `gateway/NAMESPACE/WORKLOAD`."""
+    """A unit of sharing and of change: `outbound/SCOPE`, `proxyless/SCOPE`, `inbound/NAMESPACE/WORKLOAD`,
+    `gateway/NAMESPACE/WORKLOAD`."""
 
     kind: PartKind
-    namespace: str
+    of: Scope
+    """Whose it is; of an inbound or gateway part only the namespace says anything."""
     workload: str = ""
-    """"" for an outbound or proxyless part, which all workloads of the namespace share."""
+    """"" for an outbound or proxyless part, which all workloads of the scope share."""
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.namespace}" + (f"/{self.workload}" if self.workload else "")
+        return f"{self.kind}/{self.of}" + (f"/{self.workload}" if self.workload else "")
+
+    @property
+    def at(self) -> WorkloadId:
+        """The workload of an inbound or gateway part."""
+        return (self.of.namespace, self.workload)
 
 
 class Resolution:
@@ -68,20 +76,22 @@ class Resolution:
     def __init__(self, world: World) -> None:
         graph = world.graph
         self._world = world
-        hosts = self._hosts = HostCells(world, Attachments(world))
+        attachments = Attachments(world)
+        self._scopes = ScopeCells(world, attachments)
+        hosts = self._hosts = HostCells(world, attachments)
         self._clusters = ClusterCells(world, hosts)
         self._outbound = OutboundCells(world, hosts, self._clusters)
-        self._gateways = GatewayCells(world, hosts, self._clusters)
+        self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)
         self._review = ReviewCells(world, hosts, self._clusters)
-        self._status = StatusCells(world, hosts.attachments)
+        self._status = StatusCells(world, attachments)
         self._inbound: Derived[WorkloadId, Inbound | None] = Derived(
             graph, lambda at: inbound(world, at), "inbound"
         )
         self._conflicts: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
             graph, lambda at: conflicts(world, at), "inbound_conflicts"
         )
-        self._proxyless: Derived[str, Proxyless] = Derived(
-            graph, lambda scope: proxyless(scope, self.outbound(scope)), "proxyless"
+        self._proxyless: Derived[Scope, Proxyless] = Derived(
+            graph, lambda scope: proxyless(scope, self._outbound.outbound(scope)), "proxyless"
         )
         self._queries: Derived[Part, dict[str, EndpointQuery]] = Derived(
             graph, self._find_queries, "endpoint_queries"
@@ -89,9 +99,9 @@ class Resolution:
 
     # -- parts -----------------------------------------------------------------------------------
 
-    def outbound(self, scope: str) -> Outbound:
-        """What workloads of a namespace see when they call out."""
-        return self._outbound.outbound(scope)
+    def outbound(self, namespace: str, **labels: str) -> Outbound:
+        """What workloads of a namespace see when they call out, those with these labels if any rule asks."""
+        return self._outbound.outbound(Scope(namespace, sorted_labels(labels)))
 
     def inbound(self, at: WorkloadId) -> Inbound | None:
         """What reaches a workload; None for one without a sidecar."""
@@ -109,9 +119,9 @@ class Resolution:
         found = (certificate(self._world, *name.split("/", 1)) for name in named)
         return tuple(each for each in found if each is not None)
 
-    def proxyless(self, scope: str) -> Proxyless:
-        """What gRPC clients of a namespace see when they call out without an Envoy."""
-        return self._proxyless(scope)
+    def proxyless(self, namespace: str, **labels: str) -> Proxyless:
+        """The same for gRPC clients, which call out without an Envoy."""
+        return self._proxyless(Scope(namespace, sorted_labels(labels)))
 
     def proxies(self) -> tuple[WorkloadId, ...]:
         """The workloads that are to be configured, with an Envoy or without, sorted."""
@@ -121,24 +131,25 @@ class Resolution:
         """What a proxy's View is put together from; nothing for a workload that has none and is none."""
         workload = self._world.workload(proxy)
         if workload is not None and workload.proxyless:
-            return (Part(PartKind.PROXYLESS, workload.namespace),)
+            return (Part(PartKind.PROXYLESS, self._scopes.scope(proxy)),)
         if workload is None or not workload.proxy:
             return ()
         if workload.gateway:
-            return (Part(PartKind.GATEWAY, *proxy),)
-        return (Part(PartKind.OUTBOUND, workload.namespace), Part(PartKind.INBOUND, *proxy))
+            return (Part(PartKind.GATEWAY, Scope(proxy[0]), proxy[1]),)
+        inward = Part(PartKind.INBOUND, Scope(proxy[0]), proxy[1])
+        return (Part(PartKind.OUTBOUND, self._scopes.scope(proxy)), inward)
 
     def part(self, part: Part) -> Outbound | Inbound | Gateway | Proxyless | None:
         """The value of a part."""
         match part.kind:
             case PartKind.OUTBOUND:
-                return self.outbound(part.namespace)
+                return self._outbound.outbound(part.of)
             case PartKind.INBOUND:
-                return self.inbound((part.namespace, part.workload))
+                return self.inbound(part.at)
             case PartKind.GATEWAY:
-                return self.gateway((part.namespace, part.workload))
+                return self.gateway(part.at)
             case PartKind.PROXYLESS:
-                return self.proxyless(part.namespace)
+                return self._proxyless(part.of)
 
     def resolve(self, proxy: WorkloadId) -> View:
         """The View of a sidecar, a gateway or a gRPC client. It is empty for a workload without a proxy."""
@@ -170,20 +181,20 @@ class Resolution:
         return {name: query for part in sorted(parts) for name, query in self._queries(part).items()}
 
     def _find_queries(self, part: Part) -> dict[str, EndpointQuery]:
-        found = (self._query(each, part.namespace) for each in self._part_clusters(part))
+        found = (self._query(each, part.of) for each in self._part_clusters(part))
         return {query.name: query for query in found if query is not None}
 
     def _part_clusters(self, part: Part) -> tuple[Cluster, ...]:
         match part.kind:
             case PartKind.OUTBOUND | PartKind.PROXYLESS:
-                return self._outbound.clusters(part.namespace)
+                return self._outbound.clusters(part.of)
             case PartKind.GATEWAY:
-                gateway = self.gateway((part.namespace, part.workload))
+                gateway = self.gateway(part.at)
                 return gateway.clusters if gateway is not None else ()
             case PartKind.INBOUND:
                 return ()
 
-    def _query(self, cluster: Cluster, scope: str) -> EndpointQuery | None:
+    def _query(self, cluster: Cluster, scope: Scope) -> EndpointQuery | None:
         destination = Destination.of(cluster.name)
         if destination is None or cluster.discovery is not Discovery.EDS:
             return None

@@ -36,6 +36,7 @@ from tulle.mesh.route.istio_server import (
     secret_name,
 )
 from tulle.mesh.route.parent import backend_faults, verdict
+from tulle.mesh.scope import Scope
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.findings import Severity
@@ -186,7 +187,7 @@ class ReviewCells:
             )
 
     def _has_subset(self, destination: Destination, namespace: str) -> bool:
-        policy = self._clusters.policy((destination.host, namespace))
+        policy = self._clusters.policy((destination.host, Scope(namespace)))
         return destination.subset in dict(policy.subsets)
 
     def _without_effect(self, resource: VirtualService) -> Iterator[Problem]:
@@ -200,7 +201,7 @@ class ReviewCells:
                     yield _warning(resource, f"spec.hosts[{index}]", _NOT_FOUND, message, remedy)
                 continue
             attached = [
-                self._hosts.attached((host, port.number, resource.namespace)) for port in service.ports
+                self._hosts.attached((host, port.number, Scope(resource.namespace))) for port in service.ports
             ]
             routes = [key for each in attached for key in each.http_routes]
             others = [

@@ -262,7 +262,6 @@ def test_a_route_of_one_namespace_is_for_that_namespace(mesh: Mesh) -> None:
 def test_a_weight_is_for_the_callers_of_its_host(mesh: Mesh) -> None:
     done = mesh.write(virtual_service(3))
     assert done.computed == {
-        "special_hosts": 1,
         "attached": 2,
         "host_routes": 2,  # as ns9 and all others see the host
         "virtual_hosts": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.mesh.routed import codes, shop
 from tests.unit.mesh.worldly import report_all
 from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import Balancing, Cluster
 
 HOST = "reviews.shop.svc.cluster.local"
@@ -35,7 +36,7 @@ def test_a_subset_has_a_cluster_and_endpoints_of_its_own() -> None:
     found = cluster(resolution, "front", "v2")
     assert found.mtls is not None
     assert found.mtls.sni == f"outbound_.9080_.v2_.{HOST}"
-    queries = resolution.endpoint_queries(Part(PartKind.OUTBOUND, "front"))
+    queries = resolution.endpoint_queries(Part(PartKind.OUTBOUND, Scope("front")))
     query = queries[found.name]
     assert query.labels == (("version", "v2"),)
     assert [each.workload for each in world.endpoints(query).endpoints] == ["shop/reviews-v2"]

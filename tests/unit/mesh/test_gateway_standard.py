@@ -9,6 +9,7 @@ import pytest
 from tests.unit.mesh.certificate import secret
 from tests.unit.mesh.routed import ask, codes, shop, table
 from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import Gateway, HttpChain, ServerTls
 from tulle.model.resource import Key
 
@@ -84,8 +85,8 @@ def test_a_gateway_serves_the_routes_bound_to_it_and_404_for_the_rest() -> None:
     assert [each.name for each in view.clusters] == [REVIEWS]  # those of its routes alone
     assert view.clusters[0].mtls is not None
     assert view.identity == "spiffe://cluster.local/ns/shop/sa/edge-istio"
-    assert resolution.parts(("shop", "edge-istio")) == (Part(PartKind.GATEWAY, "shop", "edge-istio"),)
-    assert list(resolution.endpoint_queries(Part(PartKind.GATEWAY, "shop", "edge-istio"))) == [REVIEWS]
+    assert resolution.parts(("shop", "edge-istio")) == (Part(PartKind.GATEWAY, Scope("shop"), "edge-istio"),)
+    assert list(resolution.endpoint_queries(Part(PartKind.GATEWAY, Scope("shop"), "edge-istio"))) == [REVIEWS]
 
     accepted = {"Accepted": "True Accepted", "ResolvedRefs": "True ResolvedRefs"}
     assert conditions(resolution, "HTTPRoute", "all") == [accepted]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.unit.mesh.routed import SHOP
 from tests.unit.mesh.worldly import publish, world_of
 from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import Balancing, Discovery, Proxyless, Target
 from tulle.mesh.world import World
 
@@ -43,7 +44,7 @@ def test_a_workload_may_be_its_own_client_or_have_no_proxy_at_all() -> None:
     caller = world.workload(("shop", "caller"))
     assert caller is not None
     assert (caller.proxy, caller.proxyless) == (False, True)
-    assert resolution.parts(("shop", "caller")) == (Part(PartKind.PROXYLESS, "shop"),)
+    assert resolution.parts(("shop", "caller")) == (Part(PartKind.PROXYLESS, Scope("shop")),)
     assert resolution.parts(("shop", "bare")) == ()
     assert ("shop", "caller") in resolution.proxies()
     assignment = world.assignment(("shop", "caller"))
@@ -99,8 +100,8 @@ def test_clusters_are_plaintext_and_take_turns() -> None:
     for each in resolution.proxyless("shop").clusters:
         assert (each.discovery, each.balancing, each.mtls) == (Discovery.EDS, Balancing.ROUND_ROBIN, None)
         assert each.name in sidecar
-    part = Part(PartKind.PROXYLESS, "shop")
-    outbound = Part(PartKind.OUTBOUND, "shop")
+    part = Part(PartKind.PROXYLESS, Scope("shop"))
+    outbound = Part(PartKind.OUTBOUND, Scope("shop"))
     assert resolution.endpoint_queries(part) == resolution.endpoint_queries(outbound)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.mesh.worldly import publish, report, world_of
 from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.scope import Scope
 from tulle.mesh.world import World
 
 NAMESPACES = 50
@@ -96,7 +97,7 @@ def test_a_changed_route_touches_the_routes_of_its_host_and_the_tables_that_have
     large: tuple[World, Resolution],
 ) -> None:
     world, resolution = large
-    parts = [Part(PartKind.OUTBOUND, f"ns{number}") for number in range(NAMESPACES)]
+    parts = [Part(PartKind.OUTBOUND, Scope(f"ns{number}")) for number in range(NAMESPACES)]
     before = [resolution.part(part) for part in parts]
     publish(world, route("/b"))
     done = work(world, resolution)

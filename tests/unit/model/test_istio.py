@@ -86,7 +86,8 @@ def test_every_version_has_one_schema(version: str) -> None:
             "invalid-header-name",
             ".match[0].headers[a b]",
         ),
-        (f"{{{ROUTE}, match: [{{sourceLabels: {{a: b}}}}]}}", "not-honoured", ".match[0].sourceLabels"),
+        (f"{{{ROUTE}, match: [{{sourceLabels: {{a: -}}}}]}}", "invalid-label", ".match[0].sourceLabels[a]"),
+        (f"{{{ROUTE}, match: [{{sourceNamespace: A}}]}}", "invalid-name", ".match[0].sourceNamespace"),
         (f"{{{ROUTE}, timeout: 0s}}", "invalid-duration", ".timeout"),
         (f"{{{ROUTE}, timeout: 5}}", "wrong-type", ".timeout"),
         (f"{{{ROUTE}, retries: {{attempts: 2}}}}", "not-honoured", ".retries"),
@@ -116,9 +117,14 @@ def test_a_virtual_service_needs_hosts_and_routes() -> None:
     assert only(document("VirtualService", f"http: [{{{ROUTE}}}]", V1)).code == "missing-field"
 
 
-def test_a_namespace_in_export_to_is_not_honoured() -> None:
-    finding = only(document("VirtualService", f"hosts: [a]\nexportTo: [other]\nhttp: [{{{ROUTE}}}]", V1))
-    assert (finding.code, finding.field) == ("not-honoured", "spec.exportTo")
+@pytest.mark.parametrize(
+    ("namespaces", "code", "index"),
+    [("a, b, a", "duplicate-name", 2), ("a, '*'", "exclusive-fields", 1), ("., A_b", "invalid-name", 1)],
+)
+def test_the_rules_of_export_to(namespaces: str, code: str, index: int) -> None:
+    text = f"hosts: [a]\nexportTo: [{namespaces}]\nhttp: [{{{ROUTE}}}]"
+    finding = only(document("VirtualService", text, V1))
+    assert (finding.code, finding.field) == (code, f"spec.exportTo[{index}]")
 
 
 def test_a_destination_rule_that_is_honoured() -> None:

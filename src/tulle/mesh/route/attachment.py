@@ -50,6 +50,8 @@ class Attachments:
         self._by_parent: Index[Parent, Key, Resource[Any]] = Index(graph, resources, self._parents)
         self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
         self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
+        self._asking: Index[str, Key, Resource[Any]] = Index(graph, resources, self._asks)
+        self._by_caller: Index[str, Key, Resource[Any]] = Index(graph, resources, self._callers)
         self._rules: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._rule_hosts)
 
     # -- reading ---------------------------------------------------------------------------------
@@ -65,6 +67,14 @@ class Attachments:
     def of_gateway(self, gateway: str) -> tuple[Resource[VirtualServiceSpec], ...]:
         """The VirtualServices that bind to the Istio Gateway `NAMESPACE/NAME`, or to the `mesh`."""
         return self._by_gateway.get(gateway)
+
+    def of_caller(self, namespace: str) -> tuple[Resource[VirtualServiceSpec], ...]:
+        """The VirtualServices that name this namespace of callers (`exportTo`, `sourceNamespace`)."""
+        return self._by_caller.get(namespace)
+
+    def asking(self) -> tuple[Resource[VirtualServiceSpec], ...]:
+        """The VirtualServices that ask for labels of callers (`sourceLabels`): few, if any."""
+        return self._asking.get("")
 
     def destination_rules(self, namespace: str, host: str) -> tuple[Resource[DestinationRuleSpec], ...]:
         """The DestinationRules of a namespace for this host; with `WILDCARD` those with any wildcard."""
@@ -84,6 +94,16 @@ class Attachments:
             if MESH in bound_gateways(spec, key.namespace):
                 for host in spec.hosts:
                     yield from self._names(host, key.namespace)
+
+    def _callers(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
+        if (key.group, key.kind) == VIRTUAL_SERVICE:
+            spec: VirtualServiceSpec = resource.spec
+            exported = {key.namespace if each == "." else each for each in spec.export_to} - {"*"}
+            yield from exported | spec.source_namespaces
+
+    def _asks(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
+        if (key.group, key.kind) == VIRTUAL_SERVICE and resource.spec.source_labels:
+            yield ""
 
     def _gateways(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
         if (key.group, key.kind) == VIRTUAL_SERVICE:

@@ -1,23 +1,26 @@
 """What is attached to a service's host, and how its ports are seen from a namespace.
 
-A service is seen in the same way from most namespaces; only its own one (short names) and those that have
-rules of their own see it differently. So the parts of a service are derived once for each *vantage*: the
-namespace where that matters, else "". One changed route computes the routes of its host again, and then
+A service is seen in the same way by most callers; only its own namespace (short names), those that have
+rules of their own, and callers whose labels some rule asks for see it differently. So the parts of a service
+are derived once for each *vantage*: of the caller's scope what matters to the service. One changed route
+computes the routes of its host again, and then
 the one route table of each namespace; listeners, clusters and inbound sides read no route.
 Read by `cluster.py`, `listener.py`, `outbound.py` and `gateway.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, VIRTUAL_SERVICE, Attachments
+from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, Attachments
 from tulle.mesh.route.common import MESH, Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
+from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
@@ -25,7 +28,7 @@ from tulle.model.gateway_api import HTTPRouteSpec
 from tulle.model.istio import DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
-HostPort = tuple[str, int, str]
+HostPort = tuple[str, int, Scope]
 """host, port, vantage"""
 
 
@@ -51,7 +54,8 @@ class HostCells:
         )
         self.attached: Derived[HostPort, Attached] = Derived(graph, self._find_attached, "attached")
         self.routes: Derived[HostPort, tuple[Route, ...]] = Derived(graph, self._find_routes, "host_routes")
-        self.special: Derived[str, frozenset[str]] = Derived(graph, self._find_special, "special_hosts")
+        self.special: Derived[Scope, Mapping[str, Scope]] = Derived(graph, self._find_special, "vantages")
+        self._named_by: Derived[str, frozenset[str]] = Derived(graph, self._find_named, "special_hosts")
         self.instances: Derived[tuple[str, int], tuple[Instance, ...]] = Derived(
             graph, self._find_instances, "instances"
         )
@@ -85,7 +89,7 @@ class HostCells:
         port = service.port(number) if service is not None else None
         return (service, port) if service is not None and port is not None else None
 
-    def is_http(self, host: str, port: ServicePort, vantage: str) -> bool:
+    def is_http(self, host: str, port: ServicePort, vantage: Scope) -> bool:
         """Whether a port is HTTP for certain, without looking at the first bytes.
 
         A gateway's own port is left to the gateway, which knows hosts of its own: what comes to its virtual
@@ -96,7 +100,7 @@ class HostCells:
         may_be = port.protocol.is_http or port.protocol is Protocol.DETECT
         return may_be and self.attached((host, port.number, vantage)).http
 
-    def has_table(self, host: str, port: ServicePort, vantage: str) -> bool:
+    def has_table(self, host: str, port: ServicePort, vantage: Scope) -> bool:
         """Whether callers may be routed by host name: the port is HTTP, or may turn out to be."""
         looked_at = port.protocol is Protocol.DETECT and not self._is_gateway(host)
         return looked_at or self.is_http(host, port, vantage)
@@ -124,12 +128,22 @@ class HostCells:
 
     # -- from where it is seen -------------------------------------------------------------------
 
-    def vantage(self, host: str, scope: str) -> str:
-        """How callers of a namespace see a host: the namespace itself if that matters, else ""."""
-        return scope if host in self.special(scope) else ""
+    def vantage(self, host: str, scope: Scope) -> Scope:
+        """How callers of a scope see a host."""
+        return self.special(scope).get(host, ANYWHERE)
 
-    def _find_special(self, scope: str) -> frozenset[str]:
-        """The hosts that a namespace sees in its own way."""
+    def _find_special(self, scope: Scope) -> Mapping[str, Scope]:
+        """The hosts that callers of a scope see in their own way, and in which."""
+        found = {host: Scope(scope.namespace) for host in self._named_by(scope.namespace)}
+        for resource in self.attachments.asking():
+            labels = resource.spec.source_labels.intersection(scope.labels)
+            for host in self._hosts_of(resource) if labels else ():
+                before = found.get(host, ANYWHERE)
+                found[host] = before._replace(labels=tuple(sorted({*before.labels, *labels})))
+        return found
+
+    def _find_named(self, scope: str) -> frozenset[str]:
+        """The hosts that callers of a namespace see in its own way."""
         world = self._world
         domain = world.settings.cluster_domain
         found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
@@ -140,14 +154,16 @@ class HostCells:
                 for ref in route.spec.parent_refs
                 if (ref.group, ref.kind) == ("", "Service")
             }
-        services: tuple[Resource[VirtualServiceSpec], ...] = world.of_kind(*VIRTUAL_SERVICE, scope)
-        for each in services:
-            if "." in each.spec.export_to:
-                found.update(*(self._named(host, scope) for host in each.spec.hosts))
+        for each in self.attachments.of_caller(scope):
+            found |= self._hosts_of(each)
         rules: tuple[Resource[DestinationRuleSpec], ...] = world.of_kind(*DESTINATION_RULE, scope)
         for rule in rules:
             found |= self._named(rule.spec.host, scope)
         return frozenset(found)
+
+    def _hosts_of(self, resource: Resource[VirtualServiceSpec]) -> set[str]:
+        """The hosts of services that a VirtualService routes."""
+        return {each for host in resource.spec.hosts for each in self._named(host, resource.namespace)}
 
     def _named(self, written: str, namespace: str) -> set[str]:
         """The hosts of services that a name or a pattern means where it is written."""
@@ -171,13 +187,14 @@ class HostCells:
         if found is None:
             return Attached()
         service, port = found
-        routes = gateway_api.attached(self.attachments, service, port, vantage)
+        routes = gateway_api.attached(self.attachments, service, port, vantage.namespace)
         if routes:
             return Attached(tuple(route.key for route in routes), None, http=True)
-        resource = istio.attached(self._world, self.attachments, host, vantage)
+        resource = istio.attached(self._world, self.attachments, host, vantage.namespace)
         if resource is None:
             return Attached()
-        return Attached((), resource.key, http=bool(istio.http_routes(self._world, resource, MESH, number)))
+        http = istio.http_routes(self._world, resource, MESH, number, vantage)
+        return Attached((), resource.key, http=bool(http))
 
     def _find_routes(self, at: HostPort) -> tuple[Route, ...]:
         """The routes of one port of a service. Where routes are attached, what none of them matches is
@@ -192,8 +209,9 @@ class HostCells:
             return gateway_api.in_order(ranked)
         if attached.virtual_service is not None:
             resource = self._world.resource(attached.virtual_service)
-            routes = istio.http_routes(self._world, resource, MESH, at[1]) if resource is not None else ()
-            if routes:
+            if resource is not None and (
+                routes := istio.http_routes(self._world, resource, MESH, at[1], at[2])
+            ):
                 return routes
         return (default_route(*found),)
 

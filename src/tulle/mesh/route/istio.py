@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tulle.mesh.route.attachment import WILDCARD, Attachments, qualified_gateways
 from tulle.mesh.route.common import MESH, Destination, age, covers, forward, full_host, share, specificity
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import (
     MISSING_CLUSTER,
     MatchKind,
@@ -64,10 +65,15 @@ class SniRoute:
 # -- which VirtualService ---------------------------------------------------------------------------
 
 
-def visible(resource: Resource[VirtualServiceSpec], scope: str) -> bool:
-    """Whether `exportTo` lets callers of a namespace see it. A scope "" is any other namespace."""
+def visible(resource: Resource[VirtualServiceSpec], namespace: str) -> bool:
+    """Whether `exportTo` lets callers of a namespace see it. "" is one that it does not name."""
     export = resource.spec.export_to
-    return not export or "*" in export or ("." in export and resource.namespace == scope)
+    return (
+        not export
+        or "*" in export
+        or namespace in export
+        or ("." in export and resource.namespace == namespace)
+    )
 
 
 def written_hosts(world: World, resource: VirtualService) -> tuple[str, ...]:
@@ -75,8 +81,8 @@ def written_hosts(world: World, resource: VirtualService) -> tuple[str, ...]:
     return tuple(full_host(world, host, resource.namespace) for host in resource.spec.hosts)
 
 
-def attached(world: World, attachments: Attachments, host: str, scope: str) -> VirtualService | None:
-    """The VirtualService of the mesh that holds for this host and for callers of `scope`.
+def attached(world: World, attachments: Attachments, host: str, namespace: str) -> VirtualService | None:
+    """The VirtualService of the mesh that holds for this host and for callers of a namespace.
 
     The one with the most specific host, of several the oldest: those of one host are not merged in the
     mesh (Istio, "Split large virtual services": only at gateways).
@@ -84,14 +90,14 @@ def attached(world: World, attachments: Attachments, host: str, scope: str) -> V
     exact = [
         each
         for each in attachments.virtual_services(host)
-        if visible(each, scope) and host in written_hosts(world, each)
+        if visible(each, namespace) and host in written_hosts(world, each)
     ]
     if exact:
         return min(exact, key=age)
     wide = [
         (specificity(pattern), age(each), each)
         for each in attachments.virtual_services(WILDCARD)
-        if visible(each, scope)
+        if visible(each, namespace)
         for pattern in each.spec.hosts
         if "*" in pattern and covers(pattern, host)
     ]
@@ -101,8 +107,10 @@ def attached(world: World, attachments: Attachments, host: str, scope: str) -> V
 # -- HTTP -------------------------------------------------------------------------------------------
 
 
-def http_routes(world: World, resource: VirtualService, gateway: str, port: int) -> tuple[Route, ...]:
-    """Its HTTP routes at a gateway (`NAMESPACE/NAME` or `mesh`), for requests that came to `port`."""
+def http_routes(
+    world: World, resource: VirtualService, gateway: str, port: int, caller: Scope
+) -> tuple[Route, ...]:
+    """Its HTTP routes at a gateway (`NAMESPACE/NAME` or `mesh`), for requests of a caller to `port`."""
     found: list[Route] = []
     for index, route in enumerate(resource.spec.http):
         timeout = seconds(route.timeout) if route.timeout else None
@@ -112,7 +120,7 @@ def http_routes(world: World, resource: VirtualService, gateway: str, port: int)
         if not route.match and _binds(resource, (), gateway):
             found.append(Route(name, RequestMatch(), action, origin))
         for number, match in enumerate(route.match):
-            if match.port in (None, port) and _binds(resource, match.gateways, gateway):
+            if match.port in (None, port) and _takes_requests(resource, match, gateway, caller):
                 at = Origin(origin.kind, origin.namespace, origin.name, f"{origin.field}.match[{number}]")
                 full_name = f"{name}.{match.name}" if match.name else name
                 found.append(Route(full_name, _request_match(match), action, at))
@@ -123,6 +131,16 @@ def _binds(resource: VirtualService, gateways: tuple[str, ...], gateway: str) ->
     """Gateways in a match stand for those of the whole VirtualService."""
     bound = gateways or resource.spec.gateways or (MESH,)
     return gateway in qualified_gateways(bound, resource.namespace)
+
+
+def _takes_requests(resource: VirtualService, match: HTTPMatchRequest, gateway: str, caller: Scope) -> bool:
+    """The gateways of a match stand in place of what it says of callers ("The gateway match is independent of
+    sourceLabels"; Istio, `sourceMatchHTTP`)."""
+    return _binds(resource, match.gateways, gateway) and bool(match.gateways or _comes_from(match, caller))
+
+
+def _comes_from(match: HTTPMatchRequest | TLSMatchAttributes | L4MatchAttributes, caller: Scope) -> bool:
+    return caller.carries(match.source_labels) and match.source_namespace in (None, caller.namespace)
 
 
 def _request_match(match: HTTPMatchRequest) -> RequestMatch:
@@ -165,13 +183,15 @@ def _string(match: StringMatch, ignore_case: bool = False, invert: bool = False)
 # -- TLS and TCP ------------------------------------------------------------------------------------
 
 
-def tls_routes(world: World, resource: VirtualService, gateway: str, port: int) -> tuple[SniRoute, ...]:
-    """Its TLS routes at a gateway, for connections that came to `port`, by SNI."""
+def tls_routes(
+    world: World, resource: VirtualService, gateway: str, port: int, caller: Scope
+) -> tuple[SniRoute, ...]:
+    """Its TLS routes at a gateway, for connections of a caller to `port`, by SNI."""
     found: list[SniRoute] = []
     for index, route in enumerate(resource.spec.tls):
         clusters = _connections(world, resource, route.route, port)
         for number, match in enumerate(route.match):
-            if _takes(resource, match, gateway, port):
+            if _takes(resource, match, gateway, port, caller):
                 field = f"spec.tls[{index}].match[{number}]"
                 origin = Origin("VirtualService", resource.namespace, resource.name, field)
                 found.append(SniRoute(match.sni_hosts, clusters, origin))
@@ -179,12 +199,12 @@ def tls_routes(world: World, resource: VirtualService, gateway: str, port: int) 
 
 
 def tcp_route(
-    world: World, resource: VirtualService, gateway: str, port: int
+    world: World, resource: VirtualService, gateway: str, port: int, caller: Scope
 ) -> tuple[tuple[WeightedCluster, ...], Origin] | None:
-    """The clusters of its first TCP route that takes connections to `port`; none: no route takes them."""
+    """The clusters of its first TCP route that takes connections of a caller to `port`; None: none does."""
     for index, route in enumerate(resource.spec.tcp):
         if (not route.match and _binds(resource, (), gateway)) or any(
-            _takes(resource, match, gateway, port) for match in route.match
+            _takes(resource, match, gateway, port, caller) for match in route.match
         ):
             origin = Origin("VirtualService", resource.namespace, resource.name, f"spec.tcp[{index}]")
             return _connections(world, resource, route.route, port), origin
@@ -192,9 +212,14 @@ def tcp_route(
 
 
 def _takes(
-    resource: VirtualService, match: TLSMatchAttributes | L4MatchAttributes, gateway: str, port: int
+    resource: VirtualService,
+    match: TLSMatchAttributes | L4MatchAttributes,
+    gateway: str,
+    port: int,
+    caller: Scope,
 ) -> bool:
-    return match.port in (None, port) and _binds(resource, match.gateways, gateway)
+    bound = match.port in (None, port) and _binds(resource, match.gateways, gateway)
+    return bound and _comes_from(match, caller)
 
 
 def _connections(

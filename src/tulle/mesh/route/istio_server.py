@@ -15,6 +15,7 @@ from tulle.mesh.route.common import age, intersection, takes_everything
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.server import Server
+from tulle.mesh.scope import Scope
 from tulle.mesh.view import (
     GatewayChain,
     HttpChain,
@@ -51,9 +52,9 @@ class _Written:
 
 
 def istio_servers(
-    world: World, hosts: HostCells, gateways: Iterable[IstioGateway], namespace: str
+    world: World, hosts: HostCells, gateways: Iterable[IstioGateway], proxy: Scope
 ) -> tuple[Server, ...]:
-    """What the servers of these Gateways ask of their proxy, which stands in `namespace`.
+    """What the servers of these Gateways ask of their proxy.
 
     In the order of the Gateways; the plain HTTP of a port, which they share, in the place of its first.
     """
@@ -70,12 +71,12 @@ def istio_servers(
             else:
                 other.append(written)
     made: list[Server | None] = [
-        Server(port, "HTTP", written[0].origin, _virtual_hosts(world, hosts, written, namespace))
+        Server(port, "HTTP", written[0].origin, _virtual_hosts(world, hosts, written, proxy))
         for port, written in plain.items()
     ]
     for each in other:
         https = each.server.port.protocol.upper() == "HTTPS" and is_terminated(each.server)
-        made.append((_https if https else _connections)(world, hosts, each, namespace))
+        made.append((_https if https else _connections)(world, hosts, each, proxy))
     found = [server for server in made if server is not None]
     return tuple(sorted(found, key=lambda server: order.index(server.origin)))
 
@@ -137,16 +138,16 @@ def _virtual_hosts(
     world: World,
     hosts: HostCells,
     written: Iterable[_Written],
-    namespace: str,
+    proxy: Scope,
 ) -> tuple[VirtualHost, ...]:
     routes: dict[str, dict[tuple[str, str, str], tuple[Route, ...]]] = {}
     origins: dict[str, Origin] = {}
     number = 0
     for each in written:
         number = each.server.port.number
-        for resource in bound(hosts, each.gateway, namespace):
+        for resource in bound(hosts, each.gateway, proxy.namespace):
             for host in common_hosts(world, each.gateway, each.server, resource):
-                made = istio.http_routes(world, resource, each.bound_name, number)
+                made = istio.http_routes(world, resource, each.bound_name, number, proxy)
                 routes.setdefault(host, {}).setdefault(age(resource), made)
                 origins.setdefault(host, each.origin)
     return tuple(
@@ -160,11 +161,11 @@ def _merged(by_age: dict[tuple[str, str, str], tuple[Route, ...]]) -> tuple[Rout
     return tuple(sorted(routes, key=lambda route: takes_everything(route.match)))
 
 
-def _https(world: World, hosts: HostCells, written: _Written, namespace: str) -> Server | None:
+def _https(world: World, hosts: HostCells, written: _Written, proxy: Scope) -> Server | None:
     """A server that terminates TLS; None while its certificate cannot be used."""
     gateway, server, origin = written.gateway, written.server, written.origin
     secret = secret_name(server)
-    if certificate_fault(world, namespace, secret):
+    if certificate_fault(world, proxy.namespace, secret):
         return None
     port = server.port
     table = f"https.{port.number}.{port.name or port.number}.{gateway.name}.{gateway.namespace}"
@@ -173,9 +174,9 @@ def _https(world: World, hosts: HostCells, written: _Written, namespace: str) ->
         then=HttpChain(table, f"outbound_{table}"),
         origin=origin,
         server_names=_server_names(server),
-        tls=ServerTls((f"{namespace}/{secret}",)),
+        tls=ServerTls((f"{proxy.namespace}/{secret}",)),
     )
-    made = _virtual_hosts(world, hosts, [written], namespace)
+    made = _virtual_hosts(world, hosts, [written], proxy)
     return Server(port.number, "HTTPS", origin, made, table, (chain,))
 
 
@@ -187,9 +188,10 @@ def _server_names(server: WrittenServer) -> tuple[str, ...]:
 # -- connections ------------------------------------------------------------------------------------
 
 
-def _connections(world: World, hosts: HostCells, written: _Written, namespace: str) -> Server:
+def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope) -> Server:
     """A server whose connections are passed on: TLS by SNI, TCP (or TLS that ends here) as a whole."""
     gateway, server, origin = written.gateway, written.server, written.origin
+    namespace = proxy.namespace
     number, protocol = server.port.number, server.port.protocol.upper()
     chains: list[GatewayChain] = []
     label = f"{protocol.lower()}.{number}.{gateway.name}.{gateway.namespace}"
@@ -197,14 +199,14 @@ def _connections(world: World, hosts: HostCells, written: _Written, namespace: s
     for resource in bound(hosts, gateway, namespace) if usable else ():
         offered = server_hosts(server, gateway.namespace, resource)
         if protocol == "TCP" or is_terminated(server):
-            taken = istio.tcp_route(world, resource, written.bound_name, number)
+            taken = istio.tcp_route(world, resource, written.bound_name, number, proxy)
             if taken is not None and common_hosts(world, gateway, server, resource):
                 tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
                 names = _server_names(server) if tls is not None else ()
                 chains.append(GatewayChain(label, _connect(taken[0]), taken[1], names, tls))
                 break
             continue
-        for each in istio.tls_routes(world, resource, written.bound_name, number):
+        for each in istio.tls_routes(world, resource, written.bound_name, number, proxy):
             pairs = (intersection(mine, sni) for mine in offered for sni in each.server_names)
             names = tuple(dict.fromkeys(host for host in pairs if host is not None))
             if names:

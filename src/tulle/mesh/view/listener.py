@@ -69,7 +69,7 @@ class Outbound:
     """What every workload of one scope sees when it calls out. Shared by all proxies of that scope."""
 
     scope: str
-    """Name of the part, `outbound/<namespace>`."""
+    """Name of the part: `outbound/NAMESPACE`, with labels of the callers if rules ask for any."""
     allow_any: bool
     """False: REGISTRY_ONLY."""
     listeners: tuple[OutboundListener, ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from tulle.model.schema import Int, Model, NotHonoured, Port, Regex, exactly_one
+from tulle.model.schema import Int, Model, NotHonoured, Port, Regex, check_dns_label, exactly_one, problem
 
 NOT_YET = NotHonoured("it comes with the full routing vocabulary")
 POLICY_LATER = NotHonoured("it comes with the traffic policies")
@@ -19,6 +20,39 @@ def _not_star_or_dot(namespaces: Any) -> bool:
 ExportTo = Annotated[
     tuple[str, ...], NotHonoured("“*” (everywhere) and “.” (here) are known", _not_star_or_dot)
 ]
+
+
+def _check_namespace(namespace: str, index: int) -> None:
+    try:
+        check_dns_label(namespace)
+    except PydanticCustomError as error:
+        remedy = (error.context or {}).get("remedy", "")
+        raise problem(error.type, error.message(), remedy=remedy, field=f"[{index}]") from None
+
+
+def _check_namespaces(namespaces: tuple[str, ...]) -> tuple[str, ...]:
+    for index, namespace in enumerate(namespaces):
+        if namespace in namespaces[:index]:
+            raise problem(
+                "duplicate-name",
+                f"“{namespace}” stands twice",
+                remedy="Write it once.",
+                field=f"[{index}]",
+            )
+        if namespace == "*" and len(namespaces) > 1:
+            raise problem(
+                "exclusive-fields",
+                "“*” is every namespace already",
+                remedy="Write “*” alone, or leave it out.",
+                field=f"[{index}]",
+            )
+        if namespace not in ("*", "."):
+            _check_namespace(namespace, index)
+    return namespaces
+
+
+Namespaces = Annotated[tuple[str, ...], AfterValidator(_check_namespaces)]
+"""An `exportTo`: “*” everywhere, “.” here, or names of namespaces (Istio, `validateExportTo`)."""
 
 
 class PortSelector(Model):

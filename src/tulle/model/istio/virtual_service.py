@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,16 +10,17 @@ from pydantic import Field, model_validator
 from tulle.model.istio.shared import (
     NOT_YET,
     Destination,
-    ExportTo,
     HeaderMatch,
     Headers,
     HTTPRouteDestination,
+    Namespaces,
     Percent,
     RouteDestination,
     StringMatch,
 )
 from tulle.model.schema import (
     Bool,
+    DnsLabel,
     HeaderName,
     Int,
     IstioDuration,
@@ -32,7 +34,6 @@ from tulle.model.schema import (
     problem,
 )
 
-_SOURCE = NotHonoured("routes that differ by who calls are not made yet")
 _SUBNETS = NotHonoured("routes by destination address are not made yet")
 
 
@@ -44,12 +45,12 @@ class HTTPMatchRequest(Model):
     authority: StringMatch | None = None
     headers: dict[HeaderName, HeaderMatch] = {}
     port: Port | None = None
-    source_labels: Annotated[Labels, _SOURCE] = {}
+    source_labels: Labels = {}
     gateways: tuple[str, ...] = ()
     query_params: dict[str, HeaderMatch] = {}
     ignore_uri_case: Bool = False
     without_headers: dict[HeaderName, HeaderMatch] = {}
-    source_namespace: Annotated[str, _SOURCE] = ""
+    source_namespace: DnsLabel | None = None
     stat_prefix: Annotated[str, NoEffect("statistics of single routes are not kept")] = ""
 
 
@@ -188,9 +189,9 @@ class TLSMatchAttributes(Model):
     sni_hosts: Annotated[tuple[str, ...], Field(min_length=1)]
     destination_subnets: Annotated[tuple[str, ...], _SUBNETS] = ()
     port: Port | None = None
-    source_labels: Annotated[Labels, _SOURCE] = {}
+    source_labels: Labels = {}
     gateways: tuple[str, ...] = ()
-    source_namespace: Annotated[str, _SOURCE] = ""
+    source_namespace: DnsLabel | None = None
 
 
 class TLSRoute(Model):
@@ -206,10 +207,10 @@ class TLSRoute(Model):
 class L4MatchAttributes(Model):
     destination_subnets: Annotated[tuple[str, ...], _SUBNETS] = ()
     port: Port | None = None
-    source_subnet: Annotated[str, _SOURCE] = ""
-    source_labels: Annotated[Labels, _SOURCE] = {}
+    source_subnet: Annotated[str, NoEffect("Istio ignores it: a proxy has one caller")] = ""
+    source_labels: Labels = {}
     gateways: tuple[str, ...] = ()
-    source_namespace: Annotated[str, _SOURCE] = ""
+    source_namespace: DnsLabel | None = None
 
 
 class TCPRoute(Model):
@@ -229,7 +230,21 @@ class VirtualServiceSpec(Model):
     http: tuple[HTTPRoute, ...] = ()
     tls: tuple[TLSRoute, ...] = ()
     tcp: tuple[TCPRoute, ...] = ()
-    export_to: ExportTo = ()
+    export_to: Namespaces = ()
+
+    @property
+    def source_labels(self) -> frozenset[tuple[str, str]]:
+        """All labels of callers that its matches ask for."""
+        return frozenset(pair for match in self._matches() for pair in match.source_labels.items())
+
+    @property
+    def source_namespaces(self) -> frozenset[str]:
+        """All namespaces of callers that its matches ask for."""
+        return frozenset(match.source_namespace for match in self._matches() if match.source_namespace)
+
+    def _matches(self) -> Iterator[HTTPMatchRequest | TLSMatchAttributes | L4MatchAttributes]:
+        for route in (*self.http, *self.tls, *self.tcp):
+            yield from route.match
 
     @model_validator(mode="after")
     def _has_routes(self) -> VirtualServiceSpec:

@@ -1,0 +1,59 @@
+"""Scopes: what of a workload decides what it may call. Workloads of one scope share one outbound part.
+
+That is their namespace, and of their labels those that some rule asks for (`sourceLabels`): where no rule
+does, a scope is a namespace. Whatever else comes to matter is another field of `Scope` and another line in
+`ScopeCells._find`. Read by `resolve.py`, which asks for parts by scope, and by all of the outbound side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tulle.kit.derived import Derived
+from tulle.mesh.draft import Labels
+from tulle.mesh.route.attachment import Attachments
+from tulle.mesh.workload import WorkloadId
+from tulle.mesh.world import World
+
+
+class Scope(NamedTuple):
+    """What matters of a caller. As a *vantage* it says only what matters to one host."""
+
+    namespace: str = ""
+    """"": any in which nothing of its own holds."""
+    labels: Labels = ()
+    """Of the caller's labels those that rules ask for, sorted."""
+
+    def __str__(self) -> str:
+        return ";".join((self.namespace, *(f"{name}={value}" for name, value in self.labels)))
+
+    def carries(self, labels: Mapping[str, str]) -> bool:
+        """Whether the caller has all these labels, which a rule asks for."""
+        return set(self.labels) >= labels.items()
+
+
+ANYWHERE = Scope()
+"""A caller of whom nothing matters."""
+
+
+class ScopeCells:
+    """The derived values of scopes."""
+
+    def __init__(self, world: World, attachments: Attachments) -> None:
+        graph = world.graph
+        self._world = world
+        self._attachments = attachments
+        self._asked: Derived[str, frozenset[tuple[str, str]]] = Derived(
+            graph, self._list_asked, "asked_labels"
+        )
+        self.scope: Derived[WorkloadId, Scope] = Derived(graph, self._find, "scope")
+
+    def _find(self, at: WorkloadId) -> Scope:
+        workload = self._world.workload(at)
+        labels = workload.labels if workload is not None else ()
+        asked = self._asked("")
+        return Scope(at[0], tuple(sorted(asked.intersection(labels))) if asked else ())
+
+    def _list_asked(self, _: str) -> frozenset[tuple[str, str]]:
+        return frozenset(pair for each in self._attachments.asking() for pair in each.spec.source_labels)
