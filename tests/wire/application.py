@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 import h11
 
@@ -19,10 +19,15 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def http_application(name: str, answers: Iterable[tuple[str, str]] = ()) -> AsyncIterator[int]:
+async def http_application(
+    name: str,
+    answers: Iterable[tuple[str, str]] = (),
+    status: Callable[[h11.Request], Awaitable[int]] | None = None,
+) -> AsyncIterator[int]:
     """An HTTP/1.1 server that tells what it received: `{"server", "path", "headers"}`. Yields its port.
 
-    `answers`: headers that each of its responses has besides.
+    `answers`: headers that each of its responses has besides. `status`: decides what the response is, and
+    when; 200 at once without it.
     """
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,10 +39,11 @@ async def http_application(name: str, answers: Iterable[tuple[str, str]] = ()) -
                     connection.receive_data(await reader.read(65536))
                 elif isinstance(event, h11.Request):
                     body = _account(name, event)
+                    code = await status(event) if status is not None else 200
                 elif isinstance(event, h11.EndOfMessage):
                     headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
                     headers += answers
-                    writer.write(connection.send(h11.Response(status_code=200, headers=headers)) or b"")
+                    writer.write(connection.send(h11.Response(status_code=code, headers=headers)) or b"")
                     writer.write(connection.send(h11.Data(data=body)) or b"")
                     writer.write(connection.send(h11.EndOfMessage()) or b"")
                     await writer.drain()

@@ -36,6 +36,18 @@ RouteList = _message(_CONFIG + "route.v3.route_components_pb2", "RouteList")
 HttpConnectionManager = _message(_HTTP_MANAGER, "HttpConnectionManager")
 TcpProxy = _message(_EXTENSION + "filters.network.tcp_proxy.v3.tcp_proxy_pb2", "TcpProxy")
 Router = _message(_EXTENSION + "filters.http.router.v3.router_pb2", "Router")
+Cors = _message(_EXTENSION + "filters.http.cors.v3.cors_pb2", "Cors")
+CorsPolicy = _message(_EXTENSION + "filters.http.cors.v3.cors_pb2", "CorsPolicy")
+HttpFault = _message(_EXTENSION + "filters.http.fault.v3.fault_pb2", "HTTPFault")
+_SESSION = _EXTENSION + "filters.http.stateful_session.v3.stateful_session_pb2"
+StatefulSession = _message(_SESSION, "StatefulSession")
+StatefulSessionPerRoute = _message(_SESSION, "StatefulSessionPerRoute")
+CookieSessionState = _message(
+    _EXTENSION + "http.stateful_session.cookie.v3.cookie_pb2", "CookieBasedSessionState"
+)
+HeaderSessionState = _message(
+    _EXTENSION + "http.stateful_session.header.v3.header_pb2", "HeaderBasedSessionState"
+)
 SetFilterState = _message(_EXTENSION + "filters.network.set_filter_state.v3.set_filter_state_pb2", "Config")
 FilterStateInput = _message(
     _EXTENSION + "matching.common_inputs.network.v3.network_inputs_pb2", "FilterStateInput"
@@ -54,6 +66,10 @@ EarlyHeaderMutation = _message(
 )
 PreviousHosts = _message(
     _EXTENSION + "retry.host.previous_hosts.v3.previous_hosts_pb2", "PreviousHostsPredicate"
+)
+PreviousPriorities = _message(
+    _EXTENSION + "retry.priority.previous_priorities.v3.previous_priorities_config_pb2",
+    "PreviousPrioritiesConfig",
 )
 UpstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "UpstreamTlsContext")
 DownstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "DownstreamTlsContext")

@@ -2,7 +2,10 @@
 
 A listener by each name that may be dialled, its routes, and EDS clusters; nothing else is in the part of xDS
 that gRPC reads (gRFC A27, A28, A31). It looks at the first request only where routes differ for it: what gRPC
-cannot say of a route is put in other words here, or the route is left out where it can match no call.
+cannot say of a route is put in other words here, or the route is left out where it can match no call. Of what
+a route does it knows clusters by weight, the time limit, retries by gRPC status (A44), hashes of headers
+(A42) and faults (A33); header changes, rewrites, mirrors and sessions do not reach it, and a call that is to
+be redirected or answered in place fails with UNAVAILABLE (A28).
 """
 
 from __future__ import annotations
@@ -20,20 +23,25 @@ from tulle.mesh.view import (
     Discovery,
     EndpointSet,
     Forward,
+    HashSource,
     MatchKind,
     NamedMatch,
     Origin,
     Proxyless,
+    Redirect,
+    Respond,
     Route,
     RouteTable,
     Target,
     ValueMatch,
     VirtualHost,
+    WeightedCluster,
 )
 from tulle.xds import message
 from tulle.xds.bundle import MESH, ROUTE, Translated, in_order, translated
 from tulle.xds.cluster import translate_cluster
 from tulle.xds.endpoint import translate_endpoints
+from tulle.xds.filter import fault
 from tulle.xds.filter.router import router
 from tulle.xds.message import Tree
 from tulle.xds.route import virtual_host
@@ -45,10 +53,11 @@ _ABSENT = ValueMatch(MatchKind.PRESENT, invert=True)
 
 
 @lru_cache(maxsize=16384)
-def _listener(name: str, table: str, origin: Origin) -> Translated:
+def _listener(name: str, table: str, origin: Origin, faults: bool) -> Translated:
+    """`faults`: routes have some. A filter cannot be off here, and a changed listener closes nothing."""
     manager = message.HttpConnectionManager(
         rds={"route_config_name": table, "config_source": message.over_ads()},
-        http_filters=[router()],
+        http_filters=[message.extension(fault.NAME, message.HttpFault()), router()] if faults else [router()],
     )
     built = message.Listener(name=name, api_listener={"api_listener": message.packed(manager)})
     return translated(built, name, origin, ((ROUTE, table),))
@@ -94,12 +103,21 @@ def _routes(host: VirtualHost) -> Iterator[Route]:
             continue  # a gRPC call has no query, and one method
         headers = [_ways(one) for one in match.headers if one.name != _METHOD]
         for chosen in product(*headers):
-            yield replace(route, match=replace(match, path=_path(match.path), headers=chosen))
+            known = replace(match, path=_path(match.path), headers=chosen)
+            yield Route(route.name, known, _action(route.action), route.origin, fault=route.fault)
+
+
+def _action(action: Forward | Redirect | Respond) -> Forward | Redirect | Respond:
+    if not isinstance(action, Forward):
+        return action
+    clusters = tuple(WeightedCluster(one.cluster, one.weight) for one in action.clusters)
+    keys = tuple(key for key in action.hash_keys if key.source is HashSource.HEADER)
+    return Forward(clusters, action.timeout_seconds, retry=action.retry, hash_keys=keys)
 
 
 def _tree(host: VirtualHost) -> Tree:
     routes = tuple(_routes(host))
-    built = virtual_host(replace(host, routes=routes), by_method=False)
+    built = virtual_host(replace(host, routes=routes), by_request=False)
     for route, tree in zip(routes, built["routes"], strict=True):
         if isinstance(route.action, Forward) and route.action.timeout_seconds is not None:
             # gRPC reads this in place of `timeout` (gRFC A31).
@@ -120,8 +138,9 @@ def _route_table(table: RouteTable) -> Translated:
 
 def _target(target: Target) -> Iterator[Translated]:
     yield _route_table(target.table)
+    faults = any(route.fault for host in target.table.virtual_hosts for route in host.routes)
     for name in target.names:
-        yield _listener(name, target.table.name, target.table.origin)
+        yield _listener(name, target.table.name, target.table.origin, faults)
 
 
 def _missing(name: str) -> Iterator[Translated]:

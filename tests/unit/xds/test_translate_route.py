@@ -163,7 +163,7 @@ def test_an_address_is_looked_up_and_what_is_not_found_has_the_other_routes() ->
     assert by_address == {"10.0.0.1": ["b", "b"], "10.0.0.2": ["a", "a"]}
     (last,) = found["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]
     assert last["name"] == "rest"
-    assert last["route"]["retry_policy"] == {"num_retries": 0}
+    assert last["route"]["retry_policy"] == {}
 
 
 def test_a_range_is_looked_at_after_the_addresses() -> None:

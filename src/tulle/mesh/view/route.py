@@ -49,7 +49,9 @@ or may not be referred to has it (Gateway API: 500 in proportion to its weight).
 
 @dataclass(frozen=True, slots=True)
 class HeaderChanges:
-    """First `remove`, then `set` (in place of what is there), then `add` (beside it). Names in lower case."""
+    """First `remove`, then `set` (in place of what is there), then `add` (beside it). Names in lower case,
+    none of them `host` or with a colon. A value may have Envoy's commands in it, as Istio's users write them
+    (%DOWNSTREAM_REMOTE_ADDRESS%); a per cent sign that is one is %%."""
 
     set: tuple[tuple[str, str], ...] = ()
     add: tuple[tuple[str, str], ...] = ()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tulle.xds import message
-from tulle.xds.filter.order import http_filters
+from tulle.xds.filter.order import inbound_http_filters, outbound_http_filters
 from tulle.xds.filter.sanitise import sanitise
 from tulle.xds.message import Tree
-from tulle.xds.route import IDEMPOTENT, UNREACHED
+from tulle.xds.retry import IDEMPOTENT, UNREACHED
 
 # A server's proxy marks the answer that it gives itself when the application could not be dialled (response
 # flag UF): such a request may be tried elsewhere, even a POST. And when the application closed or reset over
@@ -46,7 +46,6 @@ def _connection_manager(stat_prefix: str, fields: Tree) -> Tree:
     built = message.HttpConnectionManager(
         stat_prefix=stat_prefix,
         codec_type="AUTO",
-        http_filters=http_filters(),
         # Unmodified programs include `ab` and old health checkers; without a mesh they are understood.
         http_protocol_options={"accept_http_10": True},
         early_header_mutation_extensions=[sanitise()],
@@ -64,7 +63,11 @@ def _connection_manager(stat_prefix: str, fields: Tree) -> Tree:
 
 
 def _by_name(route_table: str) -> Tree:
-    return {"rds": {"route_config_name": route_table, "config_source": message.over_ads()}}
+    """Routes that people may write, and the filters that routes may switch on."""
+    return {
+        "http_filters": outbound_http_filters(),
+        "rds": {"route_config_name": route_table, "config_source": message.over_ads()},
+    }
 
 
 def outbound_manager(stat_prefix: str, route_table: str) -> Tree:
@@ -80,6 +83,7 @@ def inbound_manager(stat_prefix: str, routes: Tree) -> Tree:
         {
             "use_remote_address": message.NO,
             "local_reply_config": _MARK_UNREACHED,
+            "http_filters": inbound_http_filters(),
             "route_config": routes,
         },
     )

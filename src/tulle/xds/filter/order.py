@@ -7,7 +7,16 @@ it sets.
 
 HTTP filters, from the caller's side to the other:
 
-1. `router`, which ends the chain. What is not asked for is not there, and nothing else is asked for yet.
+1. `cors` sees a request first and an answer last: a browser's question is answered before anything is done
+   about it, and answers of the filters behind it are the server's, too;
+2. `fault` fails in place of the server, so a session has nothing to say about it;
+3. `session` chooses the endpoint right before
+4. `router`, which ends the chain.
+
+Where routes come over RDS the first three are always there, switched off (`disabled`): a route that wants one
+switches it on in its own configuration, and no listener changes, whose connections would be closed (decision
+17, docs/adr/015-filters-that-routes-switch-on.md). For a request of any other route they are not made. What
+no route asks for has no place here.
 
 Listener filters, in the order in which they need each other:
 
@@ -22,8 +31,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tulle.xds.filter import inspector
+from tulle.xds.filter.cors import cors
 from tulle.xds.filter.destination import destination
+from tulle.xds.filter.fault import fault
 from tulle.xds.filter.router import router
+from tulle.xds.filter.session import session
 from tulle.xds.message import Tree
 
 
@@ -32,8 +44,13 @@ def outbound_filters(manager: Tree) -> list[Tree]:
     return [destination(), manager]
 
 
-def http_filters() -> list[Tree]:
-    """What every HTTP chain has."""
+def outbound_http_filters() -> list[Tree]:
+    """Of HTTP that leaves for the mesh, at a sidecar or a gateway."""
+    return [cors(), fault(), session(), router()]
+
+
+def inbound_http_filters() -> list[Tree]:
+    """Of HTTP on its way to the own application, which has one fixed route."""
     return [router()]
 
 
