@@ -91,7 +91,7 @@ def test_the_rules_of_a_route(rule: str, code: str, field: str) -> None:
 
 
 def test_the_same_parent_may_not_stand_twice() -> None:
-    parents = "parentRefs: [{name: a}, {name: a, sectionName: http}, {name: a}]"
+    parents = "parentRefs: [{name: a, sectionName: x}, {name: a, sectionName: y}, {name: a, sectionName: x}]"
     finding = only(document("HTTPRoute", parents, V1))
     assert (finding.code, finding.field) == ("duplicate-parent", "spec.parentRefs[2]")
 

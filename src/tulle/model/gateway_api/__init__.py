@@ -1,5 +1,6 @@
 """The Gateway API's kinds (gateway.networking.k8s.io), field by field as published in v1.6."""
 
+from tulle.model.gateway_api.backend_tls_policy import BackendTLSPolicySpec
 from tulle.model.gateway_api.gateway import (
     AllowedRoutes,
     GatewayClassSpec,
@@ -20,6 +21,8 @@ from tulle.model.gateway_api.http_route import (
     HTTPRouteSpec,
     HTTPRouteTimeouts,
 )
+from tulle.model.gateway_api.l4_route import TCPRouteSpec, TLSRouteSpec, UDPRouteSpec
+from tulle.model.gateway_api.listener_set import ListenerSetSpec
 from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from tulle.model.gateway_api.shared import (
     BackendObjectReference,
@@ -33,6 +36,7 @@ __all__ = [
     "GROUP",
     "AllowedRoutes",
     "BackendObjectReference",
+    "BackendTLSPolicySpec",
     "GatewayClassSpec",
     "GatewaySpec",
     "HTTPBackendRef",
@@ -45,6 +49,7 @@ __all__ = [
     "HTTPRouteSpec",
     "HTTPRouteTimeouts",
     "Listener",
+    "ListenerSetSpec",
     "ListenerTLSConfig",
     "ParentReference",
     "ReferenceGrantFrom",
@@ -53,4 +58,7 @@ __all__ = [
     "RouteGroupKind",
     "RouteNamespaces",
     "SecretObjectReference",
+    "TCPRouteSpec",
+    "TLSRouteSpec",
+    "UDPRouteSpec",
 ]

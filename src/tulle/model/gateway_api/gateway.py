@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tulle.model.gateway_api.shared import (
     LocalObjectReference,
     ObjectName,
     ObjectReference,
+    Options,
     SecretObjectReference,
     SectionName,
 )
@@ -46,7 +47,7 @@ class AllowedRoutes(Model):
 class ListenerTLSConfig(Model):
     mode: Literal["Terminate", "Passthrough"] = "Terminate"
     certificate_refs: Annotated[tuple[SecretObjectReference, ...], Field(max_length=64)] = ()
-    options: Annotated[dict[str, str], NotHonoured("no option is known")] = {}
+    options: Options = {}
 
     @model_validator(mode="after")
     def _certificate_is_there(self) -> ListenerTLSConfig:
@@ -108,6 +109,30 @@ class Listener(Model):
                 field="hostname",
             )
         return self
+
+
+def check_listeners(listeners: tuple[Listener, ...]) -> None:
+    """Refuse two listeners of one name, or of one port, protocol and host name."""
+    names: set[str] = set()
+    ports: set[tuple[Int, str, str | None]] = set()
+    for index, listener in enumerate(listeners):
+        if listener.name in names:
+            raise problem(
+                "duplicate-name",
+                f"two listeners are called “{listener.name}”",
+                remedy="Give every listener its own name.",
+                field=f"[{index}].name",
+            )
+        names.add(listener.name)
+        key = (listener.port, listener.protocol, listener.hostname)
+        if key in ports:
+            raise problem(
+                "duplicate-listener",
+                f"two listeners have port {listener.port}, protocol {listener.protocol} and one hostname",
+                remedy="Change the port or the hostname of one.",
+                field=f"[{index}]",
+            )
+        ports.add(key)
 
 
 class GatewaySpecAddress(Model):
@@ -175,29 +200,11 @@ class GatewaySpec(Model):
         Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")
     ] = None
 
-    @model_validator(mode="after")
-    def _listeners_are_distinct(self) -> GatewaySpec:
-        names: set[str] = set()
-        ports: set[tuple[Int, str, str | None]] = set()
-        for index, listener in enumerate(self.listeners):
-            if listener.name in names:
-                raise problem(
-                    "duplicate-name",
-                    f"two listeners are called “{listener.name}”",
-                    remedy="Give every listener its own name.",
-                    field=f"listeners[{index}].name",
-                )
-            names.add(listener.name)
-            key = (listener.port, listener.protocol, listener.hostname)
-            if key in ports:
-                raise problem(
-                    "duplicate-listener",
-                    f"two listeners have port {listener.port}, protocol {listener.protocol} and one hostname",
-                    remedy="Change the port or the hostname of one.",
-                    field=f"listeners[{index}]",
-                )
-            ports.add(key)
-        return self
+    @field_validator("listeners")
+    @classmethod
+    def _listeners_are_distinct(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+        check_listeners(listeners)
+        return listeners
 
 
 _CONTROLLER_NAME = r"^[a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9]*)*/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$"

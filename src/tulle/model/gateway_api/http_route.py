@@ -10,9 +10,10 @@ from tulle.model.gateway_api.http_filter import HTTPRouteFilter, check_names
 from tulle.model.gateway_api.shared import (
     NOT_YET,
     BackendObjectReference,
-    ParentReference,
+    ParentReferences,
     SectionName,
     SessionPersistence,
+    Weight,
 )
 from tulle.model.schema import (
     GatewayDuration,
@@ -26,7 +27,6 @@ from tulle.model.schema import (
 )
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
-Weight = Annotated[Int, Field(ge=0, le=1_000_000)]
 _PATH_NEVER = ("//", "/./", "/../", "%2f", "%2F", "#")
 
 
@@ -170,25 +170,10 @@ class HTTPRouteRule(Model):
 
 
 class HTTPRouteSpec(Model):
-    parent_refs: Annotated[tuple[ParentReference, ...], Field(max_length=32)] = ()
+    parent_refs: ParentReferences = ()
     use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[HTTPRouteRule, ...], Field(min_length=1, max_length=16)] = (HTTPRouteRule(),)
-
-    @model_validator(mode="after")
-    def _parents_are_distinct(self) -> HTTPRouteSpec:
-        seen: set[tuple[object, ...]] = set()
-        for index, parent in enumerate(self.parent_refs):
-            key = (*parent.model_dump().values(),)
-            if key in seen:
-                raise problem(
-                    "duplicate-parent",
-                    "the same parent stands twice",
-                    remedy="Remove one, or set sectionName or port in both.",
-                    field=f"parentRefs[{index}]",
-                )
-            seen.add(key)
-        return self
 
     @model_validator(mode="after")
     def _matches_are_few(self) -> HTTPRouteSpec:

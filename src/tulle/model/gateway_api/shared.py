@@ -4,28 +4,67 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.schema import DnsLabel, DnsName, Int, Model, NotHonoured, Port, problem
 
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+
 ObjectName = Annotated[str, Field(min_length=1, max_length=253)]
 SectionName = DnsName
+Group = Annotated[str, Field(max_length=253, pattern=rf"^$|^{_SUBDOMAIN}$")]
+"""An API group; "" is Kubernetes' core."""
+KindName = Annotated[
+    str, Field(min_length=1, max_length=63, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$")
+]
+Weight = Annotated[Int, Field(ge=0, le=1_000_000)]
+Options = Annotated[
+    dict[str, Annotated[str, Field(max_length=4096)]],
+    Field(max_length=16),
+    NotHonoured("no option is known"),
+]
+"""Options of an implementation's own. This one has none."""
 
 
 class ParentReference(Model):
     """What a route attaches to: a Gateway (at the rim) or a Service (in the mesh, GAMMA)."""
 
-    group: str = "gateway.networking.k8s.io"
-    kind: str = "Gateway"
+    group: Group = "gateway.networking.k8s.io"
+    kind: KindName = "Gateway"
     namespace: DnsLabel | None = None
     name: ObjectName
     section_name: SectionName | None = None
     port: Port | None = None
 
 
+def check_parents(parents: tuple[ParentReference, ...]) -> tuple[ParentReference, ...]:
+    """Refuse references to one parent that do not tell its sections or ports apart (`CommonRouteSpec`'s
+    rules: all of them have a sectionName or none, all a port or none, and no two have the same)."""
+    for index, one in enumerate(parents):
+        for other in parents[:index]:
+            parent = (one.group, one.kind, one.namespace, one.name)
+            if parent != (other.group, other.kind, other.namespace, other.name):
+                continue
+            same = (one.section_name, one.port) == (other.section_name, other.port)
+            alike = (bool(one.section_name), bool(one.port)) == (bool(other.section_name), bool(other.port))
+            if same or not alike:
+                raise problem(
+                    "duplicate-parent",
+                    "the same parent stands twice"
+                    if same
+                    else "the same parent stands here as a whole and in part",
+                    remedy="Remove one, or set sectionName (or port) in both.",
+                    field=f"[{index}]",
+                )
+    return parents
+
+
+ParentReferences = Annotated[tuple[ParentReference, ...], Field(max_length=32), AfterValidator(check_parents)]
+
+
 class BackendObjectReference(Model):
-    group: str = ""
-    kind: str = "Service"
+    group: Group = ""
+    kind: KindName = "Service"
     name: ObjectName
     namespace: DnsLabel | None = None
     port: Port | None = None
@@ -43,21 +82,21 @@ class BackendObjectReference(Model):
 
 
 class LocalObjectReference(Model):
-    group: str
-    kind: str
+    group: Group
+    kind: KindName
     name: ObjectName
 
 
 class SecretObjectReference(Model):
-    group: str = ""
-    kind: str = "Secret"
+    group: Group = ""
+    kind: KindName = "Secret"
     name: ObjectName
     namespace: DnsLabel | None = None
 
 
 class ObjectReference(Model):
-    group: str
-    kind: str
+    group: Group
+    kind: KindName
     name: ObjectName
     namespace: DnsLabel | None = None
 

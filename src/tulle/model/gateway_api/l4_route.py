@@ -1,0 +1,47 @@
+"""TCPRoute, TLSRoute and UDPRoute, with the rules of their CRDs (apis/v1, v1.6)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tulle.model.gateway_api.shared import (
+    BackendObjectReference,
+    ParentReferences,
+    SectionName,
+    Weight,
+)
+from tulle.model.schema import Hostname, Model, NotHonoured
+
+
+class BackendRef(BackendObjectReference):
+    weight: Weight = 1
+
+
+class L4RouteRule(Model):
+    name: SectionName | None = None
+    backend_refs: Annotated[tuple[BackendRef, ...], Field(min_length=1, max_length=16)]
+
+
+class L4RouteSpec(Model):
+    """What the three kinds share: exactly one rule, whose backends share the connections by weight."""
+
+    parent_refs: ParentReferences = ()
+    use_default_gateways: Annotated[
+        Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")
+    ] = None
+    rules: Annotated[tuple[L4RouteRule, ...], Field(min_length=1, max_length=1)]
+
+
+class TCPRouteSpec(L4RouteSpec):
+    pass
+
+
+class UDPRouteSpec(L4RouteSpec):
+    pass
+
+
+class TLSRouteSpec(L4RouteSpec):
+    hostnames: Annotated[tuple[Hostname, ...], Field(min_length=1, max_length=1024)]
+    """SNI names, `*.` for one or more labels."""
