@@ -26,9 +26,11 @@ setup-test: $(VENV)/test.stamp
 demo: setup ## the bookshop on a mesh, with a guided tour
 	@$(BIN)/tulle demo
 
-test: setup-test ## every test (those that make network namespaces need root)
+test: setup-test ## every test (those that make network namespaces need root, to be an ordinary user too)
 	@$(BIN)/python -m pytest tests/unit tests/property tests/golden tests/wire -n $(JOBS) --dist loadfile -q
 	@$(BIN)/python -m pytest tests/netns --tx "$(JOBS)*popen//python=tools/isolated-python" --dist loadfile -q
+	@$(BIN)/python -m pytest tests/netns/test_lifecycle.py tests/netns/test_programs.py tests/netns/shop --as-user \
+	  --tx "$(JOBS)*popen//python=tools/isolated-python" --dist loadfile -q
 
 check: setup-test ## lint, types and layers
 	@$(BIN)/ruff check

@@ -8,7 +8,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.netns import mesh as meshes
 from tests.netns.mesh import Mesh, mesh_in
+from tests.netns.person import person
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--as-user",
+        action="store_true",
+        help="every mesh is an ordinary user's, not root's",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whose(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whose the meshes are."""
+    if not request.config.getoption("--as-user"):
+        yield
+        return
+    with person() as somebody:
+        meshes.everybody = somebody
+        yield
+        meshes.everybody = None
+
 
 # nft, ip and tcpdump stand in folders that an ordinary user's PATH does not have.
 os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"

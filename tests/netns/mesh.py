@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.netns.traces import Traces, observe, processes, remains
+from tests.netns.person import Person
+from tests.netns.traces import Traces, mounted, observe, processes, remains
 from tulle.agent.layout import Layout, layout
 
 TULLE = Path(sys.executable).with_name("tulle")
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs")
+everybody: Person | None = None
+"""Whose every mesh is that nobody else is named for (`--as-user`)."""
 PATIENCE_SECONDS = 60.0
 """How long a condition may take before the test says that it never came true."""
 
@@ -49,22 +52,37 @@ class Mesh:
 
     home: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    person: Person | None = None
+    """Whose mesh it is; None: root's."""
 
     @property
     def layout(self) -> Layout:
-        return layout(self.home, os.geteuid(), os.environ)
+        return layout(self.home, self.person.uid if self.person else 0, self.env)
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """A command line of whoever has the mesh."""
+        words = [str(each) for each in arguments]
+        return self.person.command(*words) if self.person else words
 
     @property
     def env(self) -> dict[str, str]:
         path = f"{TULLE.parent}:{os.environ['PATH']}:/usr/sbin:/sbin"
-        return {**os.environ, "TULLE_HOME": str(self.home), "PATH": path, "NO_COLOR": "1", **self.environment}
+        own = self.person.environment if self.person else {}
+        return {
+            **os.environ,
+            **own,
+            "TULLE_HOME": str(self.home),
+            "PATH": path,
+            "NO_COLOR": "1",
+            **self.environment,
+        }
 
     def tulle(
         self, *arguments: str | Path, status: int | None = 0, text: str = "", timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command; `status` None accepts any exit status. No command ever shows a traceback."""
         done = subprocess.run(
-            [str(TULLE), *map(str, arguments)],
+            self.command(TULLE, *arguments),
             env=self.env,
             input=text,
             capture_output=True,
@@ -122,7 +140,7 @@ class Mesh:
         """Requests go on while the block runs; afterwards the yielded mapping has `total` and `failures`."""
         command = ["exec", workload, "--", "python3", "-c", program("steady"), url, str(rate)]
         process = subprocess.Popen(
-            [str(TULLE), *command],
+            self.command(TULLE, *command),
             env=self.env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -202,7 +220,7 @@ class Mesh:
 
     def proxy_process(self, namespace: str, name: str) -> int:
         """The process id of a workload's Envoy."""
-        (path,) = self.layout.namespaces.glob(f"{namespace}.{name}.*")
+        (path,) = mounted(self.layout).glob(f"{namespace}.{name}.*")
         (envoy,) = (
             each.pid
             for each in processes()
@@ -220,9 +238,12 @@ class Mesh:
 
 
 @contextmanager
-def mesh_in(home: Path) -> Iterator[Mesh]:
+def mesh_in(home: Path, person: Person | None = None) -> Iterator[Mesh]:
     """A mesh that is down again afterwards, with nothing left of it on this machine."""
-    mesh = Mesh(home)
+    if person is None and everybody is not None:
+        # A test's own folder is closed to others.
+        person, home = everybody, everybody.folder / f"{home.parent.name}-{home.name}"
+    mesh = Mesh(home, person=person)
     before = observe(mesh.layout)
     seen = Traces()
     try:
@@ -281,7 +302,7 @@ class Terminal:
 def terminal(mesh: Mesh, *arguments: str | Path) -> Iterator[Terminal]:
     """`tulle ARGUMENTS` as a person has it in a terminal: in a process group of its own."""
     process = subprocess.Popen(
-        [str(TULLE), *map(str, arguments)],
+        mesh.command(TULLE, *arguments),
         env=mesh.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -41,7 +41,12 @@ def test_the_tour_is_true(mesh: Mesh) -> None:
     ]
     for command, answer in tour:
         done = subprocess.run(
-            ["bash", "-c", command], cwd=ROOT, env=mesh.env, capture_output=True, text=True, timeout=120
+            mesh.command("bash", "-c", command),
+            cwd=ROOT,
+            env=mesh.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         # Progress goes to standard error beside an answer; without one, what stands there is the answer.
         assert settled(done.stdout or done.stderr) == settled(answer), f"$ {command}\n{done.stderr}"

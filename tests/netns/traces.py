@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tulle.agent.layout import Layout
+from tulle.app import supervisor
 
 _SHARED = (Path("/tmp"), Path("/dev/shm"), Path("/var/tmp"))
 
@@ -24,11 +25,17 @@ class Traces:
     """Files in folders that everybody shares."""
 
 
+def mounted(layout: Layout) -> Path:
+    """The folder of the network namespaces, where they are mounted on its files."""
+    pid = supervisor.running(layout.home) if layout.rootless else None
+    return layout.namespaces if pid is None else Path(f"/proc/{pid}/root{layout.namespaces}")
+
+
 def observe(layout: Layout) -> Traces:
     """What is there now."""
-    mounted = layout.namespaces.iterdir() if layout.namespaces.is_dir() else ()
+    kept = mounted(layout).iterdir() if mounted(layout).is_dir() else ()
     shared = (each for folder in _SHARED if folder.is_dir() for each in folder.iterdir())
-    namespaces = frozenset(f"net:[{path.stat().st_ino}]" for path in mounted)
+    namespaces = frozenset(f"net:[{path.stat().st_ino}]" for path in kept)
     return Traces(
         namespaces=namespaces,
         processes=frozenset((each.pid, each.start) for each in processes() if each.namespace in namespaces),

@@ -50,6 +50,8 @@ class Entry(BaseModel):
     """None: leave them as they are."""
     env: dict[str, str]
     workdir: str = ""
+    nested: bool = False
+    """An ordinary user's mesh: pid is in their user namespace, uid as the workload sees it in one below."""
 
 
 class LocalAgent(Protocol):

@@ -38,7 +38,7 @@ async def clean(layout: Layout) -> None:
     if layout.namespaces.is_dir():
         for path in layout.namespaces.iterdir():
             await namespace.remove(path)
-    if os.geteuid() == 0:
+    if not layout.rootless:
         await uplink.disconnect(layout)
     for directory in (layout.processes, layout.volumes, layout.run):
         shutil.rmtree(directory, ignore_errors=True)
@@ -56,7 +56,7 @@ async def leftovers(layout: Layout) -> tuple[str, ...]:
     found += [f"mount {path}" for path in mounts if path.parent != layout.namespaces]
     if layout.run.exists():
         found.append(f"directory {layout.run}")
-    if os.geteuid() == 0:
+    if not layout.rootless:
         found += await uplink.leftovers(layout)
     return tuple(found)
 

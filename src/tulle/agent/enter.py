@@ -35,6 +35,7 @@ def describe(entrance: Entrance, argv: Sequence[str]) -> int:
         "uid": entrance.user.uid,
         "gid": entrance.user.gid,
         "groups": entrance.user.groups,
+        "nested": entrance.user.nested,
         "capabilities": (),
         "env": dict(entrance.env),
         "workdir": entrance.workdir,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from tulle.agent import enclosure
 from tulle.agent.layout import Layout
 from tulle.agent.network import Network
 from tulle.agent.probe import RunExec, Verdict
@@ -40,7 +41,7 @@ class Host:
     layout: Layout
     network: Network
     user: User
-    """Whom workloads and proxies run as where an assignment does not say otherwise."""
+    """Whom workloads run as where an assignment does not say otherwise; proxies run as `user.unnested`."""
     check: Check
     open_proxy: Callable[[WorkloadAssignment], Awaitable[None]]
     """Before a proxy starts, and again before it is restarted: its socket, its part of the configuration,
@@ -60,6 +61,9 @@ class Host:
 
 def invoking_user(environ: Mapping[str, str]) -> User:
     """Who started the mesh: under sudo the person behind it, with all their groups."""
+    whose = enclosure.caller(environ)
+    if whose is not None:
+        return User(whose.uid, whose.gid, None, nested=True)
     if os.geteuid() != 0 or "SUDO_UID" not in environ:
         return User(os.geteuid(), os.getegid(), () if os.geteuid() == 0 else None)
     return _named(int(environ["SUDO_UID"]), int(environ.get("SUDO_GID", environ["SUDO_UID"])))
@@ -69,6 +73,10 @@ def credentials(host: Host, assignment: WorkloadAssignment) -> tuple[User, tuple
     """Whom a workload runs as, and its capabilities: none, unless its manifest names root (decision 3)."""
     if assignment.user is None:
         return host.user, NO_CAPABILITIES
+    if host.user.nested:
+        # There is only one user to be, by whatever number; to become another one is not offered.
+        user = User(assignment.user, assignment.user, None, nested=True)
+        return user, _ROOT_CAPABILITIES if assignment.user == 0 else NO_CAPABILITIES
     if assignment.user == 0:
         return User(0, 0), _ROOT_CAPABILITIES
     return _named(assignment.user, assignment.user), NO_CAPABILITIES
@@ -82,7 +90,7 @@ def environment(host: Host, user: User, hostname: str) -> dict[str, str]:
         if not name.startswith(_NOT_INHERITED) and name not in _NOT_INHERITED_NAMES
     }
     inherited["HOSTNAME"] = hostname
-    if user.uid != os.geteuid():
+    if user.uid != os.geteuid() and not user.nested:
         try:
             person = pwd.getpwuid(user.uid)
         except KeyError:

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -38,10 +39,6 @@ class InnerSockets:
         `namespace` None: in the agent's own. Raises OSError: no such namespace, or no right to it.
         """
         return await self._run(_marked if namespace is None else partial(_inside, namespace, _to_application))
-
-    async def nameserver(self, namespace: Path, address: str) -> tuple[socket.socket, socket.socket]:
-        """UDP and TCP sockets bound to port 53 of an address inside a namespace. Raises OSError."""
-        return await self._run(partial(_inside, namespace, partial(open_nameserver, address)))
 
     async def _run(self, make: Callable[[], T]) -> T:
         try:
@@ -82,6 +79,31 @@ def _inside(namespace: Path, make: Callable[[], T]) -> T:
                 raise _LostError(error.errno, f"cannot leave {namespace}: {error.strerror}") from error
     finally:
         os.close(home)
+
+
+async def nameserver(namespace: Path, address: str) -> tuple[socket.socket, socket.socket]:
+    """UDP and TCP sockets bound to port 53 of an address inside a namespace. Raises OSError.
+
+    By a thread that ends there: who has no rights over the namespace it came from cannot go back.
+    """
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[tuple[socket.socket, socket.socket]] = loop.create_future()
+
+    def make() -> None:
+        try:
+            inside = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                _enter(inside)
+            finally:
+                os.close(inside)
+            sockets = open_nameserver(address)
+        except OSError as error:
+            loop.call_soon_threadsafe(made.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(made.set_result, sockets)
+
+    threading.Thread(target=make, name="nameserver sockets", daemon=True).start()
+    return await made
 
 
 def _to_application() -> socket.socket:

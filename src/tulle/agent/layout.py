@@ -35,6 +35,8 @@ class Layout:
     run: Path
     mesh: str
     """The first eight hexadecimal digits of the SHA-256 of the home directory's path."""
+    rootless: bool = False
+    """An ordinary user's: everything stands in a user namespace of theirs (`enclosure.py`)."""
 
     @property
     def api_socket(self) -> Path:
@@ -148,7 +150,7 @@ def is_proxy(process: str) -> bool:
 
 
 def layout(home: Path, uid: int, environ: Mapping[str, str]) -> Layout:
-    """The paths of the mesh whose home is `home`, for a process that runs as `uid`.
+    """The paths of the mesh whose home is `home`, for the host's user `uid`.
 
     Raises LayoutError.
     """
@@ -166,7 +168,7 @@ def layout(home: Path, uid: int, environ: Mapping[str, str]) -> Layout:
         raise LayoutError(
             f"the run directory {run} is too long for a socket in it: set a shorter XDG_RUNTIME_DIR"
         )
-    return Layout(home=home, run=run, mesh=mesh)
+    return Layout(home=home, run=run, mesh=mesh, rootless=uid != 0)
 
 
 def _digest(text: str, length: int) -> str:

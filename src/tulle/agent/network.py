@@ -211,6 +211,18 @@ table ip {table} {{
     )
 
 
+def plan_outside(network: Network) -> str:
+    """For `nft -f -` inside the hub of an ordinary user's mesh, whose uplink answers its own address only."""
+    return f"""\
+table ip tulle {{
+\tchain postrouting {{
+\t\ttype nat hook postrouting priority 100; policy accept;
+\t\tip saddr {network.workloads} oifname "{UPLINK}" masquerade
+\t}}
+}}
+"""
+
+
 def available(settings: Iterable[str], ipv6: bool) -> tuple[str, ...]:
     """The settings that this kernel has: one without IPv6 has none of its settings and needs none."""
     return tuple(setting for setting in settings if ipv6 or not setting.startswith(_IPV6_SETTINGS))

@@ -42,6 +42,14 @@ class User:
     gid: int
     groups: tuple[int, ...] | None = ()
     """None: leave them alone (a user namespace of one's own cannot set them)."""
+    nested: bool = False
+    """These numbers are what the process itself sees, in a user namespace of its own below the mesh's, over
+    which it has no rights; for everybody else it is whoever runs the mesh."""
+
+    @property
+    def unnested(self) -> User:
+        """Whose files its are, and who can have rights over the mesh's namespaces."""
+        return User(0, 0, None) if self.nested else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +136,7 @@ def encode(spec: Spec, directory: Path, log: Path, stage: Path) -> bytes:
             "uid": spec.user.uid,
             "gid": spec.user.gid,
             "groups": spec.user.groups,
+            "nested": spec.user.nested,
             "capabilities": spec.capabilities,
             "raise_files": spec.raise_files,
             "stage": str(stage),

@@ -50,7 +50,7 @@ class Proxy:
 
     async def _start(self, name: str) -> Process:
         host, assignment = self._host, self._assignment
-        envoy.prepare(host.layout, assignment, host.cluster_domain, host.user)
+        envoy.prepare(host.layout, assignment, host.cluster_domain, host.user.unnested)
         return await Process.start(
             self._plan(),
             host.layout.process(name),
@@ -68,7 +68,7 @@ class Proxy:
             str(host.network.hub),
             host.cluster_domain,
         )
-        return envoy.proxy_spec(host.layout, assignment, host.user, names, envoy.program())
+        return envoy.proxy_spec(host.layout, assignment, host.user.unnested, names, envoy.program())
 
     async def _attend(self, process: Process, backoff: Backoff) -> None:
         self.process = process

@@ -41,7 +41,7 @@ async def prepare(host: Host, assignment: WorkloadAssignment) -> None:
     durable.replace(directory / _BOOTSTRAP_FILE, content.encode())
     user, _ = credentials(host, assignment)
     for path in (directory, *directory.iterdir()):
-        os.chown(path, user.uid, user.gid)
+        os.chown(path, user.unnested.uid, user.unnested.gid)
 
 
 def environment(assignment: WorkloadAssignment) -> dict[str, str]:

@@ -29,7 +29,7 @@ from tulle.ads.client import Upstream as DiscoveryUpstream
 from tulle.ads.disk import Disk
 from tulle.ads.resource import NAMES, WORKLOAD
 from tulle.ads.server import Refused, Server
-from tulle.agent import api
+from tulle.agent import api, enclosure
 from tulle.agent.credentials import Credentials, CredentialsError
 from tulle.agent.dns import Nameserver
 from tulle.agent.external import HOLDER
@@ -66,7 +66,7 @@ def main(options: AgentOptions) -> int:
     """Run until SIGTERM. Returns the exit status."""
     configure()
     try:
-        paths = layout(options.home, os.geteuid(), os.environ)
+        paths = layout(options.home, enclosure.owner(os.environ, os.geteuid()), os.environ)
         asyncio.run(_run(options, paths))
     except (
         CredentialsError,
@@ -123,7 +123,7 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
     )
     reports = Reports(upstream.channel)
     user = invoking_user(os.environ)
-    proxies = Proxies(paths, server, discovery, secrets, user)
+    proxies = Proxies(paths, server, discovery, secrets, user.unnested)
     closing.push_async_callback(proxies.close_all)
     network = Network(IPv4Network(options.workload_subnet), IPv4Network(options.service_subnet))
     sockets = InnerSockets()
@@ -249,6 +249,7 @@ class LocalHost:
             groups=entrance.user.groups,
             env=dict(entrance.env),
             workdir=entrance.workdir,
+            nested=entrance.user.nested,
         )
 
     def log_path(self, namespace: str, name: str, proxy: bool) -> Path:

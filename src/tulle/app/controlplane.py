@@ -24,6 +24,7 @@ import uvloop
 
 from tulle.ads.cache import Cache
 from tulle.ads.server import SERVER_OPTIONS, Refused, Server
+from tulle.agent import enclosure
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.api import server as api
 from tulle.app.facade import Facade
@@ -59,7 +60,7 @@ def main(options: ControlPlaneOptions) -> int:
     collector.calm()
     configure()
     try:
-        paths = layout(options.home, os.geteuid(), os.environ)
+        paths = layout(options.home, enclosure.owner(os.environ, os.geteuid()), os.environ)
         uvloop.run(_run(options, paths))
     except (
         AuthorityError,

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tulle.agent import cleanup
+from tulle.agent import cleanup, enclosure
+from tulle.agent.enclosure import Caller
 from tulle.agent.envoy import program
 from tulle.agent.layout import Layout
 from tulle.agent.process import ProcessError
@@ -53,12 +54,17 @@ class LocalMesh:
         command += ["--trust-domain", options.trust_domain]
         command += ["--images", str(options.images.absolute())] if options.images else []
         command += [] if options.detach else ["--until-eof"]
+        environment = dict(os.environ)
+        if paths.rootless:
+            command = [*enclosure.command(*command)]
+            environment |= enclosure.environment(Caller(os.getuid(), os.getgid()))
         with (paths.logs / "supervisor.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL if options.detach else subprocess.PIPE,
                 stdout=log,
                 stderr=log,
+                env=environment,
                 start_new_session=True,
             )
 
@@ -101,11 +107,12 @@ class LocalMesh:
 def preflight(home: Path) -> None:
     """What this machine lacks, said before anything is touched. Raises LocalError."""
     add_administration_to_path()
-    need_root()
     need_room(home)
     for each in PACKAGES:
         if shutil.which(each) is None:
             raise LocalError(missing(each))
+    if os.geteuid() != 0 and (found := enclosure.obstacle()):
+        raise LocalError(found[0], remedy=found[1])
     try:
         program()
     except ProcessError as error:
@@ -132,15 +139,6 @@ def need_room(home: Path) -> None:
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()
-
-
-def need_root() -> None:
-    """Raises LocalError."""
-    if os.geteuid() != 0:
-        raise LocalError(
-            "the mesh makes network namespaces, which needs root",
-            remedy="run it with sudo: sudo -E env PATH=$PATH tulle ...",
-        )
 
 
 def stop(paths: Layout) -> bool:

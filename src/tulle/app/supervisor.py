@@ -29,10 +29,9 @@ from typing import Any
 
 import structlog
 
-from tulle.agent import cleanup, namespace, uplink
+from tulle.agent import cleanup, enclosure, inner_socket, namespace, outside, uplink
 from tulle.agent.envoy import program
 from tulle.agent.host import invoking_user
-from tulle.agent.inner_socket import InnerSockets
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.agent.neighbour import note_home
 from tulle.agent.network import Network, NetworkError, choose_subnets
@@ -46,7 +45,7 @@ _log = structlog.get_logger("tulle.supervisor")
 HOST = "local"
 FAILURE = "failure"
 """File in the home that tells the `up` that started us why it did not work."""
-_SUBNET_LOCK = Path("/run/tulle/subnet.lock")
+_SUBNET_LOCK = "subnet.lock"
 
 
 class Supervisor:
@@ -56,7 +55,7 @@ class Supervisor:
         self._layout = paths
         self._trust_domain = trust_domain
         self._relay = paths.run / "relay"
-        self._user = invoking_user(os.environ)
+        self._files = invoking_user(os.environ).unnested
         self._images = images
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -69,9 +68,8 @@ class Supervisor:
             _forget(self._layout)
             self._make_folders()
             network = await self._make_network()
-            with contextlib.closing(InnerSockets()) as sockets:
-                nameserver = await sockets.nameserver(self._layout.hub, str(network.hub))
-            await self._keep(network, nameserver, stop)
+            sockets = await inner_socket.nameserver(self._layout.hub, str(network.hub))
+            await self._keep(network, sockets, stop)
         finally:
             await cleanup.clean(self._layout)
             _forget(self._layout)
@@ -81,18 +79,21 @@ class Supervisor:
             durable.private_folder(path)
         note_home(self._layout)
         relay.prepare(self._relay)
-        if self._user.uid != os.geteuid():
+        if self._files.uid != os.geteuid():
             # Under sudo the relay is the person's, as the proxies are: it has to get to its own files and to
             # the gateways' sockets. Nobody can list this folder, and everything in it has its own mode.
             self._layout.run.chmod(0o711)
             for path in (self._relay, *self._relay.iterdir()):
-                os.chown(path, self._user.uid, self._user.gid)
+                os.chown(path, self._files.uid, self._files.gid)
 
     async def _make_network(self) -> Network:
-        async with _exclusively(_SUBNET_LOCK):
+        async with _exclusively(self._layout.run.parent / _SUBNET_LOCK):
             network = choose_subnets(await uplink.host_routes())
             await namespace.create_hub(self._layout.hub, network)
-            await uplink.connect(self._layout, network)
+            if not self._layout.rootless:
+                await uplink.connect(self._layout, network)
+            elif outside.available():
+                await outside.connect(self._layout, network)
         return network
 
     async def _keep(
@@ -135,12 +136,16 @@ class Supervisor:
                 str(paths.resolver_socket),
             ],
             "relay": [
-                *("setpriv", f"--reuid={self._user.uid}", f"--regid={self._user.gid}", "--clear-groups"),
-                *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
+                *("setpriv", f"--reuid={self._files.uid}", f"--regid={self._files.gid}"),
+                # In a user namespace nobody can change their groups.
+                *("--keep-groups" if paths.rootless else "--clear-groups", "--no-new-privs"),
+                *("--bounding-set=-all", "--inh-caps=-all"),
                 *(str(program()), "-c", str(relay.bootstrap_path(self._relay)), "--disable-hot-restart"),
                 *("--concurrency", "1", "--log-level", "warning"),
             ],
         }
+        if paths.rootless and outside.available():
+            commands["uplink"] = [*outside.command(paths, network)]
         environment = {"TULLE_HOME": str(paths.home)}
         return [
             Daemon(
@@ -211,7 +216,8 @@ async def _main(home: Path, until_eof: bool, trust_domain: str, images: Path | N
     if until_eof:
         loop.add_reader(sys.stdin, lambda: os.read(0, 4096) or (loop.remove_reader(0), stop.set()))
     try:
-        await Supervisor(layout(home, os.geteuid(), os.environ), trust_domain, images).run(stop)
+        paths = layout(home, enclosure.owner(os.environ, os.geteuid()), os.environ)
+        await Supervisor(paths, trust_domain, images).run(stop)
     except (NetworkError, LayoutError, OSError) as error:
         _log.error("the mesh could not be started", error=str(error))
         (home / FAILURE).write_text(f"{error}\n")

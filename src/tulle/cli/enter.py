@@ -15,7 +15,12 @@ def entrance(
     """The agent's answer to `enter` (`agent/api.py`). `env` comes on top of the workload's own."""
     return Entrance(
         pid=answer["pid"],
-        user=User(answer["uid"], answer["gid"], answer["groups"] and tuple(answer["groups"])),
+        user=User(
+            answer["uid"],
+            answer["gid"],
+            answer["groups"] and tuple(answer["groups"]),
+            nested=answer.get("nested", False),
+        ),
         env={**answer["env"], **(env or {})},
         workdir=answer["workdir"] if workdir is None else workdir,
     )

@@ -60,7 +60,6 @@ def execute(
     """
     found = find(client.mesh().status(), workload, namespace)
     answer = client.agent().enter(found.namespace, found.name)
-    need_root()
     described = enter.describe(entrance(answer, env=_terminal(), workdir=workdir), command)
     arguments = enter.command(described)
     sys.stdout.flush()
@@ -69,12 +68,6 @@ def execute(
 
 def _terminal() -> dict[str, str]:
     return {name: os.environ[name] for name in _TERMINAL if name in os.environ}
-
-
-def need_root() -> None:
-    """Raises Failure."""
-    if os.geteuid() != 0:
-        raise Failure("entering a workload's namespaces needs root here", remedy="run the command with sudo")
 
 
 def run(
@@ -122,7 +115,6 @@ def run(
         raise Failure(f"{where}/{workload} is run by another terminal", remedy=remedy)
     with _joined(mesh, where, name, service, options):
         answer = _entered(mesh, agent, where, workload, seconds(timeout))
-        need_root()
         described = enter.describe(entrance(answer, env=dict(os.environ), workdir=str(Path.cwd())), command)
         status = _foreground(described)
     raise typer.Exit(status)

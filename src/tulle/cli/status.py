@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from tulle.agent import outside
 from tulle.api.contract import GatewayStatus, ListenerStatus, ProxyStatus, Status, WorkloadStatus
 from tulle.cli import client
 from tulle.cli.command import add
 from tulle.cli.options import Namespace, OutputFormat
-from tulle.cli.output import Format, age, answer, as_json, place, plural, state, table
+from tulle.cli.output import Format, age, answer, as_json, note, place, plural, state, table
+from tulle.cli.place import layout
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +50,8 @@ def status(
         as_json(shown.model_dump(mode="json", by_alias=True))
         return
     overview(shown, wide=wide)
+    if limits := outside.limits(layout()):
+        note(limits)
 
 
 def overview(status: Status, *, wide: bool = False) -> None:

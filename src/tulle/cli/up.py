@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import watchfiles
 
+from tulle.agent import outside
 from tulle.api.contract import Document
 from tulle.app import local, supervisor
 from tulle.app.local import LocalError, LocalMesh
@@ -73,7 +74,6 @@ def down() -> int:
                 local.stop(paths)
             output.note("the mesh is down")
         elif local.leftovers(paths):
-            local.need_root()
             with line("cleaning up what an earlier mesh left behind"):
                 local.clean(paths)
             output.note("nothing of the mesh is left")
@@ -115,6 +115,8 @@ def _tell(outcome: Outcome) -> None:
         overview(outcome.status)
     for reason in outcome.reasons:
         output.complain(Failure(reason))
+    if note := outside.limits(layout()):
+        output.note(note)
 
 
 def _stay(options: UpOptions, client: Client, mesh: LocalMesh, applied: tuple[Document, ...]) -> int:

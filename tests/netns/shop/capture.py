@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.netns.traces import mounted
 from tulle.agent.layout import Layout
 from tulle.agent.network import BRIDGE
 
@@ -39,7 +40,7 @@ def captured(layout: Layout, address: str, file: Path) -> Iterator[Capture]:
     """Record what passes while the block runs."""
     command = [
         "nsenter",
-        f"--net={layout.hub}",
+        f"--net={mounted(layout) / 'hub'}",
         "--",
         "tcpdump",
         "--immediate-mode",

@@ -12,10 +12,9 @@ from tests.netns.mesh import PROGRAMS, ROOT, Mesh, mesh_in
 
 @pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    folder = tmp_path_factory.mktemp("shop")
-    laboratory = folder / "laboratory.yaml"
     written = Path(__file__).with_name("laboratory.yaml").read_text()
-    laboratory.write_text(written.replace("PROGRAMS", str(PROGRAMS)))
-    with mesh_in(folder / "home") as mesh:
+    with mesh_in(tmp_path_factory.mktemp("shop") / "home") as mesh:
+        laboratory = mesh.home.parent / "laboratory.yaml"
+        laboratory.write_text(written.replace("PROGRAMS", str(PROGRAMS)))
         mesh.up(ROOT / "examples" / "bookshop", laboratory)
         yield mesh

@@ -6,6 +6,7 @@ import json
 import socket
 
 from tests.netns.mesh import Mesh, program, wait_for
+from tests.netns.traces import mounted
 
 
 def addresses(mesh: Mesh, name: str) -> set[str]:
@@ -124,7 +125,8 @@ def test_a_port_that_a_service_has_not_ends_at_once(shop: Mesh) -> None:
 
 def outer_address(mesh: Mesh) -> str:
     """This machine's end of the mesh's uplink."""
-    routes = json.loads(mesh.run("nsenter", f"--net={mesh.layout.hub}", "--", "ip", "-json", "route"))
+    hub = mounted(mesh.layout) / "hub"
+    routes = json.loads(mesh.run("nsenter", f"--net={hub}", "--", "ip", "-json", "route"))
     return next(route["gateway"] for route in routes if route["dst"] == "default")
 
 

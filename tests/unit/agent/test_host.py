@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,6 +107,18 @@ def test_what_a_command_needs_to_enter_is_not_in_the_list_of_processes() -> None
     assert spec["env"] == {"PASSWORD": "hunter2"}
     assert (spec["pid"], spec["uid"], spec["gid"], spec["groups"]) == (42, 1000, 1000, [27, 1000])
     assert (spec["capabilities"], spec["workdir"], spec["argv"]) == ([], "/srv", ["ls", "-l"])
+
+
+def test_in_an_enclosure_workloads_have_the_callers_numbers_and_files_are_the_meshs() -> None:
+    user = invoking_user({"TULLE_CALLER": "1000:1001", "SUDO_UID": "5"})
+    assert user == User(1000, 1001, None, nested=True)
+    assert user.unnested == User(0, 0, None)
+    inside = replace(host(HOME="/home/ada"), user=user)
+    assert credentials(inside, assignment(None)) == (user, ())
+    assert credentials(inside, assignment(999)) == (User(999, 999, None, nested=True), ())
+    root, capabilities = credentials(inside, assignment(0))
+    assert (root, 12 in capabilities) == (User(0, 0, None, nested=True), False)
+    assert environment(inside, user, "a")["HOME"] == "/home/ada"
 
 
 def test_half_a_record_is_none(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 
 from kernel import (
     CAPABILITY_VERSION_3,
+    CLONE_NEWUSER,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_RAISE,
     PR_CAPBSET_DROP,
@@ -37,6 +38,8 @@ def execute(spec, output):
 
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if spec["nested"]:
+        nest(spec, os.open("/proc", os.O_PATH | os.O_CLOEXEC))
     drop_privileges(spec)
     try:
         os.chdir(spec["workdir"] or "/")
@@ -67,6 +70,26 @@ def find(command, path):
     if there:
         raise RefusedError(f"command is not executable: {there[0]}")
     raise RefusedError(f"command not found: {command}")
+
+
+def nest(spec, processes):
+    """Go to a user namespace where whoever the mesh runs as has the user's numbers.
+
+    `processes`: a descriptor of a process file system, the mesh's own.
+    """
+    uid, gid = os.getuid(), os.getgid()
+    checked(libc.unshare(CLONE_NEWUSER), "cannot make a user namespace")
+    # Without setgroups first: an unprivileged process may not map a group otherwise (user_namespaces(7)).
+    for name, line in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{spec['uid']} {uid} 1"),
+        ("gid_map", f"{spec['gid']} {gid} 1"),
+    ):
+        descriptor = os.open("self/" + name, os.O_WRONLY, dir_fd=processes)
+        try:
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
 
 
 def drop_privileges(spec):

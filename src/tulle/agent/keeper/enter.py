@@ -17,7 +17,7 @@ from contextlib import suppress
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves it out
 
-from child import drop_privileges, find
+from child import drop_privileges, find, nest
 from kernel import PR_SET_PDEATHSIG, RefusedError, checked, libc
 
 NAMESPACES = ("net", "ipc", "uts", "pid", "mnt")
@@ -27,15 +27,19 @@ NOT_RUN, NOT_FOUND = 126, 127
 
 def enter(spec):
     """Run the command and return its exit status, 128 and its number for a signal, as a shell does."""
-    opened = {
-        name: os.open(f"/proc/{spec['pid']}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in NAMESPACES
-    }
+    theirs = f"/proc/{spec['pid']}/ns/"
+    opened = {name: os.open(theirs + name, os.O_RDONLY | os.O_CLOEXEC) for name in NAMESPACES}
+    if spec["nested"] and not os.path.samefile(theirs + "user", "/proc/self/ns/user"):
+        # From the user's terminal: the owner of a user namespace may enter it, and has all rights in it.
+        owned = os.open(theirs + "user", os.O_RDONLY | os.O_CLOEXEC)
+        checked(libc.setns(owned, 0), "cannot enter the user namespace")
     for name in NAMESPACES[:-1]:
         checked(libc.setns(opened[name], 0), f"cannot enter the {name} namespace")
-    parent = os.getpid()
+    # Of the caller's: a name in the workload's may lead anywhere.
+    processes = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        become(spec, opened["mnt"], parent)
+        become(spec, opened["mnt"], processes)
     for number in PASSED_ON:
         signal.signal(number, lambda got, _frame: os.kill(child, got))
     for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to both
@@ -44,12 +48,14 @@ def enter(spec):
     return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
 
 
-def become(spec, mounts, parent):
+def become(spec, mounts, processes):
     """In the child: enter the mount namespace, give up what is not the workload's, and execute."""
     try:
         checked(libc.setns(mounts, 0), "cannot enter the mnt namespace")
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the interpreter ignores them
             signal.signal(number, signal.SIG_DFL)
+        if spec["nested"]:
+            nest(spec, processes)
         drop_privileges(spec)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         try:

@@ -3,12 +3,14 @@
 
 import ctypes
 import os
+from contextlib import suppress
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, MS_RELATIME = 4096, 8192, 16384, 1 << 18, 1 << 21
 ST_RELATIME = 4096
 KEPT_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048  # noatime, nodiratime: as statvfs shows them
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWPID = 0x20000, 0x4000000, 0x8000000, 0x20000000
+CLONE_NEWUSER = 0x10000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP = 1, 4, 8, 24
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 38, 47, 2
 CAPABILITY_VERSION_3 = 0x20080522
@@ -41,6 +43,13 @@ def seal(target):
     has = os.statvfs(target).f_flag
     flags = has & KEPT_FLAGS | (MS_RELATIME if has & ST_RELATIME else 0)
     mount("none", target, "", MS_BIND | MS_REMOUNT | MS_RDONLY | flags)
+
+
+def give(path, had):
+    """Give a file to the owner of another one, where this user namespace knows such a user."""
+    for owner in ((had.st_uid, -1), (-1, had.st_gid)):
+        with suppress(OSError):
+            os.chown(path, *owner)
 
 
 def start_time(pid):

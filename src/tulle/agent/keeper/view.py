@@ -4,7 +4,7 @@
 import os
 import stat
 
-from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, mount, seal
+from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, give, mount, seal
 
 SYSTEM = ("/usr", "/etc", "/boot", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys")
 """Nobody writes there, as with ProtectSystem=full of systemd.exec(5): a process may be uid 0, which owns the
@@ -166,7 +166,7 @@ class View:
         for folder in (upper, upper + "/upper", upper + "/work"):
             os.mkdir(folder)
         had = os.stat(parent)
-        os.chown(upper + "/upper", had.st_uid, had.st_gid)
+        give(upper + "/upper", had)
         os.chmod(upper + "/upper", stat.S_IMODE(had.st_mode))
         lower = os.open(parent, os.O_PATH)
         options = f"lowerdir={self.by_descriptor(lower)},upperdir={upper}/upper,workdir={upper}/work"
@@ -184,8 +184,8 @@ class View:
         path = f"{self.by_descriptor(self.stage)}/{self.count}"
         os.mkdir(path)
         had = os.stat(parent)
-        options = f"mode={stat.S_IMODE(had.st_mode):o},uid={had.st_uid},gid={had.st_gid}"
-        mount("tulle", path, "tmpfs", MS_NODEV, options)
+        mount("tulle", path, "tmpfs", MS_NODEV, f"mode={stat.S_IMODE(had.st_mode):o}")
+        give(path, had)
         for entry in os.scandir(parent):
             point = f"{path}/{entry.name}"
             if entry.is_symlink():
