@@ -285,13 +285,6 @@ def test_a_missing_nft_is_named_with_its_package(mesh: Mesh) -> None:
     assert re.search(r"^error: .*\bnft\b.*nftables", refused.stderr, re.MULTILINE)
 
 
-def test_without_root_it_says_so(mesh: Mesh) -> None:
-    """In a user namespace of its own: the same files, and no rights."""
-    refused = tulle_in(mesh, "unshare", "--user")
-    assert refused.returncode == 1
-    assert "root" in refused.stderr and "  fix: " in refused.stderr and "sudo" in refused.stderr
-
-
 @contextmanager
 def disk(path: Path, size: str) -> Iterator[Path]:
     """A file system of that size."""

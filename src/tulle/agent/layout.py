@@ -1,4 +1,4 @@
-"""Where a mesh keeps its things on one host: pure paths, nothing is created here.
+"""Where a mesh keeps its things on one host: paths alone, nothing is created here.
 
 A mesh is the directory `$TULLE_HOME` (what lasts) and a run directory (sockets and namespaces; gone after a
 reboot). Everything that this mesh leaves in places it shares with others (interfaces, nft tables) is named
@@ -8,6 +8,7 @@ by the eight hexadecimal digits of `Layout.mesh`, so that two meshes run side by
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,19 +157,28 @@ def layout(home: Path, uid: int, environ: Mapping[str, str]) -> Layout:
     """
     home = home.expanduser().absolute()
     mesh = _digest(str(home), 8)
-    if uid == 0:
-        run = Path("/run/tulle")
-    elif runtime := environ.get("XDG_RUNTIME_DIR"):
-        run = Path(runtime) / "tulle"
-    else:
-        raise LayoutError("XDG_RUNTIME_DIR is not set; log in again, or set it to a directory of your own")
-    run /= mesh
+    run = Path("/run/tulle") / mesh if uid == 0 else _users_run(home, mesh, uid, environ)
     longest = max(_LONGEST_SOCKET_NAME, len("proxy//admin.sock") + _PROXY_NAME_LIMIT)
     if len(str(run).encode()) + 1 + longest > SOCKET_PATH_LIMIT:
-        raise LayoutError(
-            f"the run directory {run} is too long for a socket in it: set a shorter XDG_RUNTIME_DIR"
-        )
+        variable = "TULLE_HOME" if run.is_relative_to(home) else "XDG_RUNTIME_DIR"
+        raise LayoutError(f"the run directory {run} is too long for a socket in it: set a shorter {variable}")
     return Layout(home=home, run=run, mesh=mesh, rootless=uid != 0)
+
+
+def _users_run(home: Path, mesh: str, uid: int, environ: Mapping[str, str]) -> Path:
+    """An ordinary user's run directory: below the one that their log-in has made, else in the home.
+
+    `su` leaves the variable unset, or as somebody else's directory. Each terminal of the user shall find the
+    same mesh, whatever its variables: so a mesh that stands in its home is found there first, and the usual
+    place (pam_systemd(8)) is tried without the variable too.
+    """
+    own = home / "run"
+    if own.is_dir():
+        return own
+    for runtime in (environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
+        if runtime and os.access(runtime, os.W_OK | os.X_OK):
+            return Path(runtime) / "tulle" / mesh
+    return own
 
 
 def _digest(text: str, length: int) -> str:

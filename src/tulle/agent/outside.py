@@ -15,19 +15,27 @@ from tulle.agent.network import UPLINK, Network, NetworkError, plan_outside
 from tulle.agent.program import ProgramError, run
 
 _PROGRAM = "pasta"
-_ADVICE = "install pasta (Debian: sudo apt-get install passt) and start the mesh again"
+_TAP = "/dev/net/tun"
 
 
 def available() -> bool:
     """Whether workloads of an ordinary user's mesh can reach the world outside of it on this machine."""
-    return shutil.which(_PROGRAM) is not None and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    return not _lacking()
 
 
 def limits(layout: Layout) -> str:
     """What workloads of this mesh cannot reach on this machine, in words; empty if nothing."""
-    if not layout.rootless or available():
+    if not layout.rootless or not (lacking := _lacking()):
         return ""
-    return f"workloads reach nothing outside of the mesh: {_ADVICE}"
+    return f"workloads reach nothing outside of the mesh: {lacking}"
+
+
+def _lacking() -> str:
+    if shutil.which(_PROGRAM) is None:
+        return "install pasta (Debian: sudo apt-get install passt) and start the mesh again"
+    if not os.access(_TAP, os.R_OK | os.W_OK):
+        return f"{_TAP}, which pasta needs, is not there or closed to ordinary users"
+    return ""
 
 
 async def connect(layout: Layout, network: Network) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from tulle.agent import enclosure, outside
 from tulle.agent.enclosure import Caller
-from tulle.agent.layout import layout
+from tulle.agent.layout import Layout
 
 
 def test_everything_inside_knows_whose_mesh_it_is() -> None:
@@ -53,15 +55,19 @@ def test_what_nobody_foresaw_is_passed_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert enclosure.obstacle(tmp_path) is None
 
 
-def test_an_ordinary_user_is_told_what_workloads_do_not_reach(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = layout(tmp_path, 1000, {"XDG_RUNTIME_DIR": "/run/user/1000"})
-    monkeypatch.setattr(outside, "available", lambda: False)
+def test_an_ordinary_user_is_told_what_workloads_do_not_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, roots = (Layout(home=Path("/h"), run=Path("/r"), mesh="0", rootless=each) for each in (True, False))
+    there, devices = True, True
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/pasta" if there else None)
+    monkeypatch.setattr(os, "access", lambda *_: devices)
+    assert (outside.available(), outside.limits(own)) == (True, "")
+    devices = False
+    assert not outside.available()
+    assert "outside of the mesh: /dev/net/tun" in outside.limits(own)
+    there = False
+    assert not outside.available()
     assert "install pasta" in outside.limits(own)
-    assert outside.limits(layout(tmp_path, 0, {})) == ""
-    monkeypatch.setattr(outside, "available", lambda: True)
-    assert outside.limits(own) == ""
+    assert outside.limits(roots) == ""
 
 
 def _unshare_says(monkeypatch: pytest.MonkeyPatch, status: int, complaint: str) -> None:

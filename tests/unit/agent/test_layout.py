@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,23 +13,41 @@ from tulle.agent.layout import Layout, LayoutError, layout, process_name, proxy_
 HOME = Path("/var/lib/tulle")
 
 
-def test_root_and_others_have_different_run_directories() -> None:
+NOBODY = 4_000_000_000
+"""A user id without a directory below /run/user."""
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory with a shorter path than `tmp_path`."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_root_and_others_have_different_run_directories(short: Path) -> None:
     root = layout(HOME, 0, {})
     assert root.run.parent == Path("/run/tulle")
     assert root.run.name == root.mesh
-    assert layout(HOME, 1000, {"XDG_RUNTIME_DIR": "/run/user/1000"}).run.parent == Path(
-        "/run/user/1000/tulle"
-    )
+    assert layout(HOME, NOBODY, {"XDG_RUNTIME_DIR": str(short)}).run == short / "tulle" / root.mesh
 
 
-def test_without_a_runtime_directory_it_says_what_to_do() -> None:
-    with pytest.raises(LayoutError, match="XDG_RUNTIME_DIR is not set"):
-        layout(HOME, 1000, {})
+@pytest.mark.parametrize("environ", [{}, {"XDG_RUNTIME_DIR": ""}, {"XDG_RUNTIME_DIR": "/run/user/gone"}])
+def test_without_a_runtime_directory_the_sockets_stand_in_the_home(environ: dict[str, str]) -> None:
+    assert layout(HOME, NOBODY, environ).run == HOME / "run"
 
 
-def test_a_run_directory_too_long_for_sockets_is_refused() -> None:
-    with pytest.raises(LayoutError, match="too long"):
-        layout(HOME, 1000, {"XDG_RUNTIME_DIR": "/" + "x" * 60})
+def test_a_mesh_that_stands_in_its_home_is_found_from_any_terminal(short: Path) -> None:
+    (short / "run").mkdir()
+    assert layout(short, NOBODY, {"XDG_RUNTIME_DIR": str(short)}).run == short / "run"
+
+
+def test_a_run_directory_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    with pytest.raises(LayoutError, match="too long .* shorter XDG_RUNTIME_DIR"):
+        layout(HOME, NOBODY, {"XDG_RUNTIME_DIR": str(long)})
+    with pytest.raises(LayoutError, match="too long .* shorter TULLE_HOME"):
+        layout(long, NOBODY, {})
 
 
 def test_two_homes_share_no_name() -> None:
@@ -43,8 +63,9 @@ def test_names_of_interfaces_fit() -> None:
     assert len(paths.workload_interface("n" * 63, "w" * 253, "i" * 64)) <= 15
 
 
-def test_sockets_of_any_workload_fit() -> None:
-    paths = layout(HOME, 1000, {"XDG_RUNTIME_DIR": "/run/user/1000"})
+@pytest.mark.parametrize("run", ["/run/user/1000/tulle/00112233", "/home/" + "n" * 20 + "/.local/state/tulle/run"])
+def test_sockets_of_any_workload_fit(run: str) -> None:
+    paths = Layout(home=HOME, run=Path(run), mesh="00112233", rootless=True)
     for name in ("a", "w" * 253):
         assert len(str(paths.admin_socket("n" * 63, name))) <= 107
 
