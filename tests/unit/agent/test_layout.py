@@ -44,9 +44,9 @@ def test_a_mesh_that_stands_in_its_home_is_found_from_any_terminal(short: Path) 
 def test_a_run_directory_too_long_for_sockets_is_refused(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 60)
     long.mkdir()
-    with pytest.raises(LayoutError, match="too long .* shorter XDG_RUNTIME_DIR"):
+    with pytest.raises(LayoutError, match=r"too long .* shorter XDG_RUNTIME_DIR"):
         layout(HOME, NOBODY, {"XDG_RUNTIME_DIR": str(long)})
-    with pytest.raises(LayoutError, match="too long .* shorter TULLE_HOME"):
+    with pytest.raises(LayoutError, match=r"too long .* shorter TULLE_HOME"):
         layout(long, NOBODY, {})
 
 
@@ -63,7 +63,7 @@ def test_names_of_interfaces_fit() -> None:
     assert len(paths.workload_interface("n" * 63, "w" * 253, "i" * 64)) <= 15
 
 
-@pytest.mark.parametrize("run", ["/run/user/1000/tulle/00112233", "/home/" + "n" * 20 + "/.local/state/tulle/run"])
+@pytest.mark.parametrize("run", ["/run/user/1000/tulle/00112233", f"/home/{'n' * 20}/.local/state/tulle/run"])
 def test_sockets_of_any_workload_fit(run: str) -> None:
     paths = Layout(home=HOME, run=Path(run), mesh="00112233", rootless=True)
     for name in ("a", "w" * 253):
