@@ -166,7 +166,7 @@ def test_a_request_belongs_to_the_most_specific_listener_alone() -> None:
     ("allowed", "labels", "reason"),
     [
         ("{from: Same}", "{}", "False NotAllowedByListeners"),
-        ("{from: None}", "{}", "False NotAllowedByListeners"),
+        ("{from: Selector}", "{}", "False NotAllowedByListeners"),
         ("{from: All}", "{}", "True Accepted"),
         ("{from: Selector, selector: {matchLabels: {team: web}}}", "{team: web}", "True Accepted"),
         ("{from: Selector, selector: {matchLabels: {team: web}}}", "{}", "False NotAllowedByListeners"),

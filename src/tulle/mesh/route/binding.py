@@ -95,6 +95,8 @@ def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
     kinds = tuple(kind for kind in dict.fromkeys(asked or [_ROUTE_KIND]) if supported and kind == _ROUTE_KIND)
     secrets: list[str] = []
     reason = message = ""
+    if listener.protocol == "HTTPS" and listener.tls is None:
+        reason, message = "InvalidCertificateRef", "protocol HTTPS needs tls with certificateRefs"
     if listener.tls is not None and listener.tls.mode == "Terminate":
         for ref in listener.tls.certificate_refs:
             namespace = ref.namespace or gateway.namespace
@@ -193,8 +195,6 @@ def _allows(world: World, gateway: GatewayResource, state: ListenerState, route:
             labels = {_NAMESPACE_NAME: route.namespace}
             labels |= written.metadata.labels if written is not None else {}
             return namespaces.selector is not None and namespaces.selector.selects(labels)
-        case "None":
-            return False
 
 
 def _hostnames(state: ListenerState, route: HttpRoute) -> tuple[str, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import ipaddress
+import re
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tulle.model.gateway_api.shared import (
+    Group,
+    KindName,
     LocalObjectReference,
     ObjectName,
     ObjectReference,
@@ -14,29 +18,31 @@ from tulle.model.gateway_api.shared import (
     SecretObjectReference,
     SectionName,
 )
-from tulle.model.schema import Hostname, Int, Model, NoEffect, NotHonoured, Port, problem
+from tulle.model.schema import DnsLabel, Hostname, Int, Labels, Model, NoEffect, NotHonoured, Port, problem
 from tulle.model.selector import LabelSelector
+
+_PROTOCOL = (
+    r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|"
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9]+$"
+)
+
+
+_ADDRESS_TYPE = (
+    r"^Hostname|IPAddress|NamedAddress|"
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/[A-Za-z0-9\/\-._~%!$&'()*+,;=:]+$"
+)
+_HOSTNAME = r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
 
 class RouteNamespaces(Model):
-    from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "Same"
+    from_: Annotated[Literal["All", "Selector", "Same"], Field(alias="from")] = "Same"
     selector: LabelSelector | None = None
-
-    @model_validator(mode="after")
-    def _selector_is_there(self) -> RouteNamespaces:
-        if self.from_ == "Selector" and self.selector is None:
-            raise problem(
-                "missing-field",
-                "from: Selector needs a selector",
-                remedy="Write selector: {matchLabels: {...}}.",
-                field="from",
-            )
-        return self
+    """Of SELECTOR; without one no namespace is selected."""
 
 
 class RouteGroupKind(Model):
-    group: str = "gateway.networking.k8s.io"
-    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    group: Group = "gateway.networking.k8s.io"
+    kind: KindName
 
 
 class AllowedRoutes(Model):
@@ -65,27 +71,20 @@ class Listener(Model):
     name: SectionName
     hostname: Hostname | None = None
     port: Port
-    protocol: Annotated[str, Field(min_length=1, max_length=255)]
+    protocol: Annotated[str, Field(min_length=1, max_length=255, pattern=_PROTOCOL)]
     """HTTP, HTTPS and TLS are served; for any other, the listener's status says UnsupportedProtocol."""
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
 
     @model_validator(mode="after")
     def _tls_fits(self) -> Listener:
-        protocol = self.protocol.upper()
+        protocol = self.protocol
         if protocol in ("HTTP", "TCP", "UDP") and self.tls is not None:
             raise problem(
                 "exclusive-fields",
                 f"protocol {self.protocol} excludes tls",
                 remedy="Remove tls, or write protocol: HTTPS or TLS.",
                 field="tls",
-            )
-        if protocol == "HTTPS" and self.tls is None:
-            raise problem(
-                "missing-field",
-                "protocol HTTPS needs tls",
-                remedy="Write tls: {certificateRefs: [{name: SECRET}]}.",
-                field="protocol",
             )
         if protocol == "HTTPS" and self.tls is not None and self.tls.mode != "Terminate":
             raise problem(
@@ -94,12 +93,12 @@ class Listener(Model):
                 remedy="Write mode: Terminate, or protocol: TLS to pass through.",
                 field="tls.mode",
             )
-        if protocol == "TLS" and (self.tls is None or "mode" not in self.tls.model_fields_set):
+        if protocol == "TLS" and self.tls is None:
             raise problem(
                 "missing-field",
-                "protocol TLS needs tls with its mode",
+                "protocol TLS needs tls",
                 remedy="Write tls: {mode: Passthrough}, or mode: Terminate with certificateRefs.",
-                field="tls" if self.tls is not None else "protocol",
+                field="protocol",
             )
         if protocol in ("TCP", "UDP") and self.hostname:
             raise problem(
@@ -136,25 +135,52 @@ def check_listeners(listeners: tuple[Listener, ...]) -> None:
 
 
 class GatewaySpecAddress(Model):
-    type: str = "IPAddress"
-    value: str | None = None
+    type: Annotated[str, Field(min_length=1, max_length=253, pattern=_ADDRESS_TYPE)] = "IPAddress"
+    value: Annotated[str | None, Field(max_length=253)] = None
+
+    @model_validator(mode="after")
+    def _value_is_of_the_type(self) -> GatewaySpecAddress:
+        if self.value is None:
+            return self
+        if self.type == "IPAddress":
+            try:
+                ipaddress.ip_address(self.value)
+            except ValueError:
+                raise problem(
+                    "invalid-address",
+                    f"“{self.value}” is not an IP address",
+                    remedy="Write an address such as 192.0.2.1, or type: Hostname.",
+                    field="value",
+                ) from None
+        if self.type == "Hostname" and not re.fullmatch(_HOSTNAME, self.value):
+            raise problem(
+                "invalid-hostname",
+                f"“{self.value}” is not a host name",
+                remedy="Write a DNS name, or “*.” and a DNS name.",
+                field="value",
+            )
+        return self
 
 
 class ParametersReference(Model):
-    group: str
-    kind: str
+    group: Group
+    kind: KindName
     name: ObjectName
-    namespace: str | None = None
+    namespace: DnsLabel | None = None
 
 
 class GatewayInfrastructure(Model):
-    labels: dict[str, str] = {}
-    annotations: Annotated[dict[str, str], NoEffect("a proxy has no annotations")] = {}
+    labels: Annotated[Labels, Field(max_length=8)] = {}
+    annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=4096)]],
+        Field(max_length=16),
+        NoEffect("a proxy has no annotations"),
+    ] = {}
     parameters_ref: Annotated[LocalObjectReference | None, NotHonoured("no parameters are known")] = None
 
 
 class FrontendTLSValidation(Model):
-    ca_certificate_refs: tuple[ObjectReference, ...]
+    ca_certificate_refs: Annotated[tuple[ObjectReference, ...], Field(min_length=1, max_length=16)]
     mode: Literal["AllowValidOnly", "AllowInsecureFallback"] = "AllowValidOnly"
 
 
@@ -169,11 +195,33 @@ class TLSPortConfig(Model):
 
 class FrontendTLSConfig(Model):
     default: TLSConfig
-    per_port: tuple[TLSPortConfig, ...] = ()
+    per_port: Annotated[tuple[TLSPortConfig, ...], Field(max_length=64)] = ()
+
+    @field_validator("per_port")
+    @classmethod
+    def _ports_are_distinct(cls, per_port: tuple[TLSPortConfig, ...]) -> tuple[TLSPortConfig, ...]:
+        for index, each in enumerate(per_port):
+            if any(each.port == before.port for before in per_port[:index]):
+                raise problem(
+                    "duplicate-name",
+                    f"port {each.port} stands twice",
+                    remedy="Write one TLS configuration for each port.",
+                    field=f"[{index}].port",
+                )
+        return per_port
 
 
 class GatewayBackendTLS(Model):
     client_certificate_ref: SecretObjectReference | None = None
+
+
+class ListenerNamespaces(Model):
+    from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "None"
+    selector: LabelSelector | None = None
+
+
+class AllowedListeners(Model):
+    namespaces: ListenerNamespaces = ListenerNamespaces()
 
 
 class GatewayTLSConfig(Model):
@@ -194,7 +242,7 @@ class GatewaySpec(Model):
         NotHonoured("a gateway's address is chosen by the mesh"),
     ] = ()
     infrastructure: GatewayInfrastructure | None = None
-    allowed_listeners: Annotated[Any, NotHonoured("ListenerSet is not known yet")] = None
+    allowed_listeners: Annotated[AllowedListeners | None, NotHonoured("ListenerSet is not known yet")] = None
     tls: GatewayTLSConfig | None = None
     default_scope: Annotated[
         Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tulle.model.gateway_api.shared import (
     BackendObjectReference,
@@ -12,7 +12,7 @@ from tulle.model.gateway_api.shared import (
     SectionName,
     Weight,
 )
-from tulle.model.schema import Hostname, Model, NotHonoured
+from tulle.model.schema import Hostname, Model, NotHonoured, problem
 
 
 class BackendRef(BackendObjectReference):
@@ -45,3 +45,16 @@ class UDPRouteSpec(L4RouteSpec):
 class TLSRouteSpec(L4RouteSpec):
     hostnames: Annotated[tuple[Hostname, ...], Field(min_length=1, max_length=1024)]
     """SNI names, `*.` for one or more labels."""
+
+    @field_validator("hostnames")
+    @classmethod
+    def _are_no_addresses(cls, hostnames: tuple[str, ...]) -> tuple[str, ...]:
+        for index, hostname in enumerate(hostnames):
+            if hostname.replace(".", "").isdecimal() and hostname.count(".") == 3:
+                raise problem(
+                    "invalid-hostname",
+                    f"“{hostname}” is an address",
+                    remedy="Write a name: an address cannot be a TLS server name (RFC 6066, 3).",
+                    field=f"[{index}]",
+                )
+        return hostnames

@@ -6,19 +6,19 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tulle.model.gateway_api.shared import ObjectName
+from tulle.model.gateway_api.shared import Group, KindName, ObjectName
 from tulle.model.schema import DnsLabel, Model
 
 
 class ReferenceGrantFrom(Model):
-    group: str
-    kind: str
+    group: Group
+    kind: KindName
     namespace: DnsLabel
 
 
 class ReferenceGrantTo(Model):
-    group: str
-    kind: str
+    group: Group
+    kind: KindName
     name: ObjectName | None = None
 
 
