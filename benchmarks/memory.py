@@ -12,37 +12,50 @@ from pathlib import Path
 
 from benchmarks.block import slope, spread
 from benchmarks.mesh import Mesh, own_mesh
-from benchmarks.process import private_bytes
+from benchmarks.process import private_bytes, wakeups
 from benchmarks.report import Report, Row
 from tulle.agent.envoy import program
 
 _WORKLOADS = (2, 12)
 _SETTLE_SECONDS = 1.0
+_IDLE_SECONDS = 5.0
 _MEGA = 1e6
 
 
 def measure(*, quick: bool, say: Callable[[str], None]) -> Report:
     steps = (0, 50, 100) if quick else (0, 100, 200, 400)
     with own_mesh() as mesh, _bare() as bare:
+        bare_bytes = float(private_bytes(bare.pid))
         say(f"memory: {_WORKLOADS[0]} and then {_WORKLOADS[1]} workloads")
         mesh.up(_workloads(_WORKLOADS[0]))
         few = _look(mesh)
         mesh.up(_workloads(_WORKLOADS[1]))
         many = _look(mesh)
+        say("memory: nothing happens")
+        (sidecar,) = mesh.envoys("bench", "one-1")
+        idle = _wakeups_each_second(sidecar), _wakeups_each_second(bare.pid)
         by_services = {0: many}
         for step in steps[1:]:
             say(f"memory: {step} services that nobody calls")
             mesh.apply(_services(step))
             by_services[step] = _look(mesh)
     rows = [
-        Row("bare Envoy", "private memory", "MB", spread([bare / _MEGA])),
+        Row("bare Envoy", "private memory", "MB", spread([bare_bytes / _MEGA])),
         Row(
             "sidecar",
             "private memory",
             "MB",
             spread([many["sidecar"] / _MEGA]),
             "bare Envoy",
-            spread([many["sidecar"] / bare]),
+            spread([many["sidecar"] / bare_bytes]),
+        ),
+        Row(
+            "sidecar",
+            "wakes each second while idle",
+            "",
+            spread([idle[0]]),
+            "bare Envoy",
+            spread([idle[0] / idle[1]]),
         ),
     ]
     more = _WORKLOADS[1] - _WORKLOADS[0]
@@ -76,9 +89,15 @@ def _look(mesh: Mesh) -> dict[str, float]:
     }
 
 
+def _wakeups_each_second(pid: int) -> float:
+    before = wakeups(pid)
+    time.sleep(_IDLE_SECONDS)
+    return (wakeups(pid) - before) / _IDLE_SECONDS
+
+
 @contextmanager
-def _bare() -> Iterator[float]:
-    """Private bytes of an Envoy with nothing to do."""
+def _bare() -> Iterator[subprocess.Popen[bytes]]:
+    """An Envoy with nothing to do."""
     with tempfile.TemporaryDirectory(prefix="tulle-bare-") as folder:
         file = Path(folder) / "envoy.json"
         file.write_text(json.dumps({"node": {"id": "bare", "cluster": "bare"}, "stats_flush_on_admin": True}))
@@ -86,7 +105,7 @@ def _bare() -> Iterator[float]:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             time.sleep(_SETTLE_SECONDS)
-            yield float(private_bytes(process.pid))
+            yield process
         finally:
             process.kill()
             process.wait()

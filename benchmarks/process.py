@@ -47,6 +47,12 @@ def resident_bytes(pid: int) -> int:
     return _status(pid, "VmRSS") * 1024
 
 
+def wakeups(pid: int) -> int:
+    """How often threads that live now went to sleep of their own accord so far."""
+    threads = (_PROC / str(pid) / "task").iterdir()
+    return sum(_field(each / "status", "voluntary_ctxt_switches") for each in threads)
+
+
 def network_namespace(pid: int) -> str:
     """`net:[inode]`"""
     return str((_PROC / str(pid) / "ns" / "net").readlink())
@@ -70,7 +76,11 @@ def find(program: str, namespace: str) -> tuple[int, ...]:
 
 
 def _status(pid: int, field: str) -> int:
-    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+    return _field(_PROC / str(pid) / "status", field)
+
+
+def _field(status: Path, field: str) -> int:
+    for line in status.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:
             return int(value.split()[0])

@@ -98,8 +98,7 @@ def outcome(file: Path) -> Outcome:
     """Everything from the input to the outputs."""
     text = file.read_text()
     world, resolution, findings = mesh(text, file.name)
-    namespace, _, workload = _head(text, "proxy").partition("/")
-    at = (namespace, workload)
+    at = proxy(text)
     assert resolution.parts(at), f"{file}: no proxy {at}; there are {resolution.proxies()}"
     only = _head(text, "part")
     parts = [part for part in resolution.parts(at) if only in ("", part.kind)]
@@ -116,6 +115,12 @@ def outcome(file: Path) -> Outcome:
     if findings:
         texts[".findings.txt"] = "\n".join(sorted(set(findings))) + "\n"
     return Outcome(texts, bundle)
+
+
+def proxy(text: str) -> tuple[str, str]:
+    """(namespace, name) of the workload that a case looks at."""
+    namespace, _, workload = _head(text, "proxy").partition("/")
+    return namespace, workload
 
 
 def _head(text: str, word: str) -> str:

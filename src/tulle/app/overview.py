@@ -14,12 +14,12 @@ from tulle.api.contract import (
     ProxyStatus,
     WorkloadStatus,
 )
+from tulle.app.because import because
 from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.app.relay import Target
 from tulle.mesh.gateway import gateways_of
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.route.attachment import GATEWAY
-from tulle.mesh.view import Origin
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
@@ -73,30 +73,13 @@ class Overview:
             for server in gateway.spec.servers:
                 yield server.port.name, server.port.number, server.port.protocol
 
-    def because(self, origin: Origin) -> Because:
-        """The line of an origin, as it stands now."""
-        place = None
-        for key in sorted(self._world.resources.keys()):
-            if (key.kind, key.namespace, key.name) == (origin.kind, origin.namespace, origin.name):
-                resource = self._world.resource(key)
-                place = resource.place(origin.field) if resource is not None else None
-        return Because(
-            kind=origin.kind,
-            namespace=origin.namespace,
-            name=origin.name,
-            field=origin.field,
-            file=place.file if place else "",
-            line=place.line if place else 0,
-            column=place.column if place else 0,
-        )
-
     def refused(self, status: NodeStatus) -> tuple[str, Because | None]:
         """What a proxy refuses in its own words, and the line that caused it."""
         for type_url, words, names in status.errors:
             for name in names:
                 origin = self._pipeline.origin(status.node, type_url, name)
                 if origin is not None and origin.name:
-                    return words, self.because(origin)
+                    return words, because(self._world, origin)
             return words, None
         return "", None
 
@@ -105,9 +88,9 @@ class Overview:
         found: dict[tuple[str, str, str], list[str]] = {}
         for node in sorted(self._pipeline.proxies() & self._server.connected()):
             status = self._server.status(node)
-            words, because = self.refused(status) if status.state == "rejected" else ("", None)
-            if because is not None:
-                at = (because.kind, because.namespace, because.name)
+            words, cause = self.refused(status) if status.state == "rejected" else ("", None)
+            if cause is not None:
+                at = (cause.kind, cause.namespace, cause.name)
                 found.setdefault(at, []).append(f"the proxy of {node} refused: {words}")
         return found
 

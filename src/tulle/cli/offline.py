@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tulle.ads.cache import Cache
-from tulle.api.contract import Document, Problem
+from tulle.api.contract import Because, Document, Problem
+from tulle.app.because import because
 from tulle.app.pipeline import Pipeline
 from tulle.cli.client import Refusal
 from tulle.cli.failure import Failure
@@ -27,6 +28,7 @@ from tulle.model.parse import parse
 from tulle.model.resource import Resource
 from tulle.source import images
 from tulle.xds.bundle import Translated
+from tulle.xds.why import Reason, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,13 @@ class OfflineMesh:
     def content(self, namespace: str, name: str) -> tuple[Translated, ...]:
         """What the control plane would give the proxy of a workload."""
         return self._pipeline.content((namespace, name))
+
+    def reasons(self, namespace: str, name: str) -> tuple[tuple[Reason, Because], ...]:
+        """Why each Envoy object of a workload's proxy exists, and where that is written."""
+        view = self._resolution.resolve((namespace, name))
+        found = why(view.workloads, self.content(namespace, name))
+        places = {origin: because(self._world, origin) for origin in {each.origin for each in found}}
+        return tuple((each, places[each.origin]) for each in found)
 
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with what the resources refer to, with lines."""

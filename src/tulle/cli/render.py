@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tulle.cli import output, sources
 from tulle.cli.command import add
-from tulle.cli.failure import Failure
+from tulle.cli.failure import Failure, usage
 from tulle.cli.options import Files, Namespace, workload
-from tulle.cli.output import ObjectFormat, as_json, raw
+from tulle.cli.output import ObjectFormat, as_json, raw, table
 from tulle.cli.progress import some
 from tulle.model.findings import has_errors
 
 if TYPE_CHECKING:
+    from tulle.api.contract import Because
     from tulle.cli.offline import OfflineMesh
+    from tulle.xds.why import Reason
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +33,12 @@ def render(
     filename: Files = None,
     namespace: Namespace = None,
     images: Annotated[Path | None, typer.Option("--images", help="As of `tulle up`.")] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Instead: for each Envoy object the resource that it exists for.")
+    ] = False,
     output_format: Annotated[
-        ObjectFormat, typer.Option("--output", "-o", help="yaml or json.")
-    ] = ObjectFormat.YAML,
+        ObjectFormat | None, typer.Option("--output", "-o", help="yaml or json; with --why table or json.")
+    ] = None,
 ) -> int:
     """The Envoy configuration of one workload's proxy, offline, by the same code path as in the mesh.
 
@@ -42,6 +48,8 @@ def render(
 
       tulle render storefront-1 -n shop -f examples/bookshop
       tulle render shop/shop-istio -f shop.yaml -o json | jq '.listeners[].name'
+
+      tulle render --why storefront-1 -n shop -f examples/bookshop
     """
     from tulle.cli import offline  # the whole middle of the mesh: half a second that `status` does not need
     from tulle.xds.render import render as to_yaml
@@ -55,12 +63,39 @@ def render(
     mesh = offline.OfflineMesh(parsed.resources, offline.read_images(images))
     at = _find(mesh, name, namespace)
     output.findings(sorted({*parsed.findings, *mesh.findings()}), texts)
+    if why:
+        return _why(mesh.reasons(*at), output_format or ObjectFormat.TABLE)
     content = mesh.content(*at)
     if output_format is ObjectFormat.JSON:
         as_json(to_trees(content))
     else:
         raw(to_yaml(content))
     return 0
+
+
+def _why(reasons: Sequence[tuple[Reason, Because]], output_format: ObjectFormat) -> int:
+    if output_format is ObjectFormat.YAML:
+        raise usage("--why is a table", "leave -o out, or take -o json")
+    if output_format is ObjectFormat.JSON:
+        as_json([_as_tree(*each) for each in reasons])
+        return 0
+    rows: list[tuple[str, str, str, str]] = []
+    for reason, because in reasons:
+        kind, *path = reason.path
+        shown = f"{kind} {path[-1]}" if len(path) == 1 else "  " * (len(path) - 1) + path[-1]
+        written = because.kind + " " + "/".join(filter(None, (because.namespace, because.name)))
+        at = f"{because.file}:{because.line}" if because.line else "" if reason.note else "(the default)"
+        rows.append((shown, reason.note or written.strip(), "" if reason.note else because.field, at))
+    table(("OBJECT", "EXISTS FOR", "FIELD", "WRITTEN AT"), rows)
+    return 0
+
+
+def _as_tree(reason: Reason, because: Because) -> dict[str, Any]:
+    kind, *path = reason.path
+    tree: dict[str, Any] = {"object": kind, "path": path}
+    if reason.note:
+        return tree | {"note": reason.note}
+    return tree | {"because": because.model_dump(exclude_defaults=True)}
 
 
 def _find(mesh: OfflineMesh, name: str, namespace: str | None) -> tuple[str, str]:

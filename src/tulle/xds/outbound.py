@@ -122,12 +122,16 @@ def _translate_listener(listener: OutboundListener, clusters: dict[str, Cluster]
 
 
 def translate_outbound(outbound: Outbound) -> tuple[Translated, ...]:
-    """The part `outbound/<scope>`, with the two clusters that stand for everything and nothing."""
+    """The part `outbound/<scope>`, with the clusters that stand for nothing and, where it is used, for
+    everything outside."""
     clusters = {one.name: one for one in (passthrough(), black_hole(), *outbound.clusters)}
+    listeners = [_translate_listener(one, clusters) for one in outbound.listeners]
+    if not outbound.allow_any and not any(PASSTHROUGH in _used(one) for one in outbound.listeners):
+        del clusters[PASSTHROUGH]
     return in_order(
         [
             _virtual_outbound(outbound.allow_any, outbound.service_cidr),
-            *(_translate_listener(one, clusters) for one in outbound.listeners),
+            *listeners,
             *(translate_route_table(one) for one in outbound.route_tables),
             *(translate_cluster(one) for one in clusters.values()),
         ]

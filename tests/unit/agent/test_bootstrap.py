@@ -54,6 +54,14 @@ def test_connections_leave_descriptors_for_their_upstream_side() -> None:
     assert connection_limit(1 << 30) == 500_000
 
 
+def test_no_thread_wakes_up_to_see_whether_others_are_late() -> None:
+    watchdogs = bootstrap(REVIEWS, "cluster.local", 20_000)["watchdogs"]
+    assert watchdogs.keys() == {"main_thread_watchdog", "worker_watchdog"}, "Envoy has its own times for each"
+    for each in watchdogs.values():
+        # The shortest of them is how often Envoy looks (source/server/guarddog_impl.cc, `loop_interval_`).
+        assert min(int(value.removesuffix("s")) for value in each.values()) >= 3600
+
+
 def test_envoy_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "bootstrap.json"
     path.write_bytes(render(bootstrap(REVIEWS, "cluster.local", 20_000)))

@@ -61,6 +61,29 @@ def test_render_prints_what_a_proxy_would_run(tulle: Tulle) -> None:
     )
 
 
+def test_render_says_why_each_object_exists(tulle: Tulle) -> None:
+    done = tulle("render", "--why", "web", "-n", "shop", "-f", "app.yaml", "-f", "dangling.yaml")
+    assert done.status == 0, done.err
+    lines = [line.split("  ") for line in done.out.splitlines()]
+    rows = {line[0]: [cell.strip() for cell in line[1:] if cell.strip()] for line in lines if line[0]}
+    port = ["App shop/shop", "spec.services.reviews.port", "app.yaml:7"]
+    assert rows["cluster outbound|9080||reviews.shop.svc.cluster.local"] == port
+    assert rows["listener virtualInbound"] == ["takes every connection that reaches the workload"]
+    found = json.loads(
+        tulle(
+            "render", "--why", "web", "-n", "shop", "-f", "app.yaml", "-f", "dangling.yaml", "-o", "json"
+        ).out
+    )
+    route = next(each for each in found if each.get("because", {}).get("kind") == "HTTPRoute")
+    assert route["object"] == "route table"
+    assert route["path"][:2] == ["9080", "reviews.shop.svc.cluster.local:9080"]
+    assert route["because"]["file"] == "dangling.yaml"
+    assert route["because"]["line"] == 7
+    by_name = {(each["object"], *each["path"]): each for each in found}
+    assert "because" not in by_name["cluster", "BlackHoleCluster"]
+    assert by_name["cluster", "BlackHoleCluster"]["note"]
+
+
 def test_render_says_what_it_does_not_find(tulle: Tulle) -> None:
     done = tulle("render", "nobody", "-f", "app.yaml")
     assert done.status == 1
