@@ -9,13 +9,16 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
-from tulle.mesh.policy.destination import DestinationPolicy, SubsetPolicy, destination_policy
+from tulle.mesh.policy.balancing import is_passthrough
+from tulle.mesh.policy.client_tls import mesh_tls
+from tulle.mesh.policy.destination import DestinationPolicy, destination_policy
+from tulle.mesh.policy.settings import governed, governed_chain
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.tls import OPAQUE, SANITISED, mutual_tls
-from tulle.mesh.view import Cluster, Discovery, Origin
+from tulle.mesh.tls import OPAQUE, SANITISED
+from tulle.mesh.view import Cluster, Discovery, Origin, TcpChain
 from tulle.mesh.world import World
 
 
@@ -38,7 +41,7 @@ class ClusterCells:
 
     def _find_policy(self, at: tuple[str, Scope]) -> DestinationPolicy:
         host, scope = at
-        return destination_policy(self._world, self._hosts.attachments, host, scope.namespace)
+        return destination_policy(self._world, self._hosts.attachments, host, scope)
 
     def _make(self, at: tuple[Destination, Scope]) -> Cluster | None:
         """One cluster as callers of a scope see it; None if there is no such port or subset."""
@@ -47,7 +50,7 @@ class ClusterCells:
         policy = self.policy((destination.host, scope))
         if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
             return None
-        return cluster(self._world, *found, destination.subset, policy, scope)
+        return cluster(self._world, *found, destination.subset, policy)
 
     def _make_all(self, at: tuple[str, Scope]) -> tuple[Cluster, ...]:
         """All clusters of a service, as the callers of a vantage see them."""
@@ -69,30 +72,42 @@ class ClusterCells:
             made += headless.instance_clusters(service, port, policy, declared)
         return tuple(each for each in made if each is not None)
 
+    def governed_chain(self, then: TcpChain, scope: Scope) -> TcpChain:
+        """The chain with what rules say of connections as a whole. They are no property of a cluster: of
+        several clusters the first decides (destination_rule.proto, `idleTimeout`)."""
+        destination = Destination.of(then.clusters[0].cluster)
+        if destination is None:
+            return then
+        policy = self.policy((destination.host, self._hosts.vantage(destination.host, scope)))
+        return governed_chain(then, policy.at(destination.port, destination.subset))
+
 
 def cluster(
-    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: Scope
+    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy
 ) -> Cluster:
     """The cluster of a port; with a subset, of that part of it."""
     destination = Destination(service.host, port.number, subset)
-    own = dict(policy.subsets).get(subset, policy.whole)
-    return Cluster(
-        name=destination.cluster,
-        discovery=Discovery.EDS,
-        origin=_origin(service, port, subset, own),
-        protocol=port.protocol,
-        balancing=own.balancing,
-        mtls=mutual_tls(world, destination, SANITISED if port.protocol.is_http else OPAQUE)
-        if own.mtls
-        else None,
-        endpoint_set=_endpoint_set(destination, policy, scope),
+    settings = policy.at(port.number, subset)
+    made = governed(
+        Cluster(
+            name=destination.cluster,
+            discovery=Discovery.EDS,
+            origin=_origin(service, port, subset, policy),
+            protocol=port.protocol,
+            mtls=mesh_tls(world, settings.tls, destination, SANITISED if port.protocol.is_http else OPAQUE),
+            endpoint_set=_endpoint_set(destination, policy),
+        ),
+        settings,
     )
+    if is_passthrough(settings.load_balancer):
+        return replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
+    return made
 
 
-def _endpoint_set(destination: Destination, policy: DestinationPolicy, scope: Scope) -> str:
-    """The name of a cluster's endpoints: its own, but for a subset that one namespace defines for itself."""
-    if policy.private and destination.subset:
-        return replace(destination, subset=f"{destination.subset}@{scope.namespace}").cluster
+def _endpoint_set(destination: Destination, policy: DestinationPolicy) -> str:
+    """The name of a cluster's endpoints: its own, but for a subset that somebody defines for some callers."""
+    if policy.owner and destination.subset:
+        return replace(destination, subset=f"{destination.subset}@{policy.owner}").cluster
     return ""
 
 
@@ -103,7 +118,7 @@ def opaque(made: Cluster) -> Cluster:
     return replace(made, mtls=replace(made.mtls, alpn=OPAQUE))
 
 
-def _origin(service: Service, port: ServicePort, subset: str, policy: SubsetPolicy) -> Origin:
-    if subset and policy.origin is not None:
-        return policy.origin
+def _origin(service: Service, port: ServicePort, subset: str, policy: DestinationPolicy) -> Origin:
+    if subset:
+        return dict(policy.subsets)[subset].origin
     return replace(service.origin, field=port.field or service.field)

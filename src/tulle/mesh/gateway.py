@@ -52,9 +52,11 @@ class GatewayCells:
         servers = self._servers(workload)
         listeners: list[GatewayListener] = []
         tables: list[RouteTable] = []
+        scope = self._scopes.scope(at)
         for port in sorted({server.port for server in servers}):
             listener, found = _listener(port, [server for server in servers if server.port == port])
-            listeners.append(listener)
+            chains = tuple(self._governed(chain, scope) for chain in listener.chains)
+            listeners.append(replace(listener, chains=chains))
             tables += found
         return Gateway(
             namespace=workload.namespace,
@@ -64,8 +66,14 @@ class GatewayCells:
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
             route_tables=tuple(sorted(tables, key=lambda table: table.name)),
-            clusters=self._named_clusters(self._scopes.scope(at), listeners, tables),
+            clusters=self._named_clusters(scope, listeners, tables),
         )
+
+    def _governed(self, chain: GatewayChain, scope: Scope) -> GatewayChain:
+        """A chain with what DestinationRules say of connections."""
+        if not isinstance(chain.then, TcpChain):
+            return chain
+        return replace(chain, then=self._clusters.governed_chain(chain.then, scope))
 
     def _servers(self, workload: Workload) -> list[Server]:
         """Everything that Gateways ask of this proxy, the Gateway that made it first."""

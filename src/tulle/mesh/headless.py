@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tulle.mesh.name import short_forms
+from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import DestinationPolicy
+from tulle.mesh.policy.settings import governed
 from tulle.mesh.route.common import PASSTHROUGH, Destination
 from tulle.mesh.route.host import default_route, port_origin
 from tulle.mesh.route.instance import Instance
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.tls import OPAQUE, SANITISED, mutual_tls
+from tulle.mesh.tls import OPAQUE, SANITISED
 from tulle.mesh.view import (
     Cluster,
     Discovery,
@@ -51,22 +53,22 @@ def instance_clusters(
 ) -> tuple[Cluster, ...]:
     """One cluster for each instance with a name."""
     made: list[Cluster] = []
+    settings = policy.at(port.number)
     for each in declared:
         if not each.host:
             continue
         destination = Destination(each.host, port.number)
         alpn = SANITISED if port.protocol.is_http else OPAQUE
-        secure = each.identity and policy.whole.mtls
-        made.append(
-            Cluster(
-                name=destination.cluster,
-                discovery=Discovery.STATIC,
-                origin=port_origin(service, port),
-                protocol=port.protocol,
-                addresses=((each.address, each.port),),
-                mtls=MutualTls((each.identity,), alpn, destination.sni) if secure else None,
-            )
+        secure = each.identity and (settings.tls is None or settings.tls.mode == "ISTIO_MUTUAL")
+        built = Cluster(
+            name=destination.cluster,
+            discovery=Discovery.STATIC,
+            origin=port_origin(service, port),
+            protocol=port.protocol,
+            addresses=((each.address, each.port),),
+            mtls=MutualTls((each.identity,), alpn, destination.sni) if secure else None,
         )
+        made.append(governed(built, settings))
     return tuple(made)
 
 
@@ -82,14 +84,16 @@ def chosen_cluster(
 ) -> Cluster:
     """The cluster that dials the instance which the caller chose."""
     destination = Destination(service.host, port.number)
-    return Cluster(
+    settings = policy.at(port.number)
+    built = Cluster(
         name=destination.cluster,
         discovery=Discovery.ORIGINAL_DESTINATION,
         origin=port_origin(service, port),
         protocol=port.protocol,
-        mtls=mutual_tls(world, destination, OPAQUE) if policy.whole.mtls else None,
+        mtls=mesh_tls(world, settings.tls, destination, OPAQUE),
         restrict_to=tuple(each.address for each in declared if each.identity),
     )
+    return governed(built, settings)
 
 
 def listeners(

@@ -22,10 +22,13 @@ from tulle.mesh.view import (
     Forward,
     Origin,
     Outbound,
+    OutboundChain,
+    OutboundListener,
     RequestMatch,
     Respond,
     Route,
     RouteTable,
+    TcpChain,
     VirtualHost,
     WeightedCluster,
 )
@@ -64,6 +67,9 @@ class OutboundCells:
         self.clusters: Derived[Scope, tuple[Cluster, ...]] = Derived(
             graph, self._make_clusters, "outbound_clusters"
         )
+        self._governed: Derived[Scope, tuple[OutboundListener, ...]] = Derived(
+            graph, self._govern, "governed_listeners"
+        )
         self.outbound: Derived[Scope, Outbound] = Derived(graph, self._make, "outbound")
 
     def _make(self, scope: Scope) -> Outbound:
@@ -71,11 +77,27 @@ class OutboundCells:
         return Outbound(
             scope=f"outbound/{scope}",
             allow_any=self._allow_any(),
-            listeners=self._listeners.of_scope(scope),
+            listeners=self._governed(scope),
             route_tables=tuple(table for table in tables if table is not None),
             clusters=self.clusters(scope),
             service_cidr=self._world.settings.service_cidr,
         )
+
+    def _govern(self, scope: Scope) -> tuple[OutboundListener, ...]:
+        """The listeners with what DestinationRules say of connections."""
+
+        def chain(one: OutboundChain) -> OutboundChain:
+            if not isinstance(one.then, TcpChain):
+                return one
+            then = self._cluster_cells.governed_chain(one.then, scope)
+            return one if then is one.then else replace(one, then=then)
+
+        made: list[OutboundListener] = []
+        for listener in self._listeners.of_scope(scope):
+            chains, otherwise = tuple(map(chain, listener.chains)), chain(listener.otherwise)
+            same = (chains, otherwise) == (listener.chains, listener.otherwise)
+            made.append(listener if same else replace(listener, chains=chains, otherwise=otherwise))
+        return tuple(made)
 
     def _allow_any(self) -> bool:
         return self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"

@@ -14,6 +14,7 @@ from tulle.mesh.view import (
     Balancing,
     Discovery,
     Forward,
+    LoadBalancing,
     Outbound,
     Proxyless,
     RouteTable,
@@ -29,7 +30,9 @@ def proxyless(scope: Scope, outbound: Outbound) -> Proxyless:
     its own, and to a server's proxy it is a plaintext caller from outside.
     """
     clusters = tuple(
-        replace(each, balancing=Balancing.ROUND_ROBIN, mtls=None)
+        replace(
+            each, balancing=LoadBalancing(Balancing.ROUND_ROBIN), mtls=None, tls=None, proxy_protocol=None
+        )
         for each in outbound.clusters
         if each.discovery is Discovery.EDS
     )

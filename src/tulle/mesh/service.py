@@ -56,7 +56,12 @@ class ServiceCells:
             graph, self._find_problems, "service_problems"
         )
         self.service: Derived[str, Service | None] = Derived(graph, self._make, "service")
-        self.identities: Derived[str, tuple[str, ...]] = Derived(graph, self._find_identities, "identities")
+        self.identities: Derived[str, tuple[str, ...]] = Derived(
+            graph, lambda host: self._find_identities(host, gateways=False), "identities"
+        )
+        self.proxy_identities: Derived[str, tuple[str, ...]] = Derived(
+            graph, lambda host: self._find_identities(host, gateways=True), "proxy_identities"
+        )
         self.of_workload: Derived[WorkloadId, tuple[Service, ...]] = Derived(
             graph, self._find_of_workload, "services_of_workload"
         )
@@ -137,14 +142,14 @@ class ServiceCells:
         address = self._address(host) if self._wanted(host) is not None else ""
         return replace(entry.service, addresses=(address,) if address else ())
 
-    def _find_identities(self, host: str) -> tuple[str, ...]:
+    def _find_identities(self, host: str, gateways: bool) -> tuple[str, ...]:
         service = self.service(host)
         if service is None or service.selector is None:
             return ()
         found: set[str] = set()
         for at in self._workloads.selected((service.namespace, service.selector)):
             workload = self._workloads.workload(at)
-            if workload is not None and workload.proxy and not workload.gateway:
+            if workload is not None and workload.proxy and (gateways or not workload.gateway):
                 found.add(workload.identity)
         return tuple(sorted(found))
 

@@ -134,6 +134,10 @@ class World:
         """
         return self._services.identities(host)
 
+    def proxy_identities(self, host: str) -> tuple[str, ...]:
+        """The same with the gateways among them, for callers that speak mTLS to those too, sorted."""
+        return self._services.proxy_identities(host)
+
     def services_of(self, at: WorkloadId) -> tuple[Service, ...]:
         """The services that select a workload, in the order of their full names."""
         return self._services.of_workload(at)

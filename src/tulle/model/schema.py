@@ -103,6 +103,18 @@ check_dns_name = _matching(_SUBDOMAIN, "invalid-name", "a DNS name (RFC 1123)", 
 check_segment = _matching(r"[^/%\s]+", "invalid-name", "a name", "Leave out “/”, “%” and spaces.")
 DnsLabel = Annotated[str, AfterValidator(check_dns_label)]
 DnsName = Annotated[str, AfterValidator(check_dns_name)]
+SubsetName = Annotated[
+    str,
+    AfterValidator(
+        _matching(
+            r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?",
+            "invalid-name",
+            "the name of a subset",
+            "Use letters, digits and “-”; begin and end with a letter or digit.",
+            63,
+        )
+    ),
+]
 PortName = Annotated[
     str,
     AfterValidator(
@@ -208,7 +220,7 @@ def _check_gateway_duration(value: str) -> str:
     return value
 
 
-def _check_istio_duration(value: str) -> str:
+def _check_go_duration(value: str) -> str:
     whole = "".join(match.group(0) for match in _GO_DURATION.finditer(value))
     if not value or whole != value:
         raise problem(
@@ -216,6 +228,11 @@ def _check_istio_duration(value: str) -> str:
             f"“{value}” is not a duration",
             remedy="Write numbers with h, m, s or ms, such as 1.5s, 250ms or 1m30s.",
         )
+    return value
+
+
+def _check_istio_duration(value: str) -> str:
+    _check_go_duration(value)
     if seconds(value) < 0.001:
         raise problem(
             "invalid-duration", f"“{value}” is shorter than 1ms", remedy="Write a duration of at least 1ms."
@@ -223,10 +240,16 @@ def _check_istio_duration(value: str) -> str:
     return value
 
 
+def _check_any_duration(value: str) -> str:
+    return value if value == "0" else _check_go_duration(value)
+
+
 GatewayDuration = Annotated[str, AfterValidator(_check_gateway_duration)]
 """A duration of the Gateway API (GEP-2257). `seconds` reads it."""
 IstioDuration = Annotated[str, AfterValidator(_check_istio_duration)]
 """A duration of Istio's resources: Go's syntax, at least 1ms (their CRDs' rule). `seconds` reads it."""
+AnyDuration = Annotated[str, AfterValidator(_check_any_duration)]
+"""The same where 0s is a value too (the fields that Istio marks `duration-validation:none`)."""
 
 _QUALIFIED = re.compile(rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")

@@ -6,8 +6,6 @@ import re
 
 from tulle.mesh.view import (
     Forward,
-    HashKey,
-    HashSource,
     MatchKind,
     Mirror,
     PathChange,
@@ -22,6 +20,7 @@ from tulle.xds import message
 from tulle.xds.header import header_changes
 from tulle.xds.match import case_insensitive, elements
 from tulle.xds.message import Tree
+from tulle.xds.upstream.balancing import hash_policy
 
 NO_TIMEOUT = message.seconds(0)
 """Envoy's default of 15 s would cut downloads and streams that work without a mesh. Istio disables it too."""
@@ -98,27 +97,6 @@ def _mirror(mirror: Mirror) -> Tree:
     return built
 
 
-def _hash(key: HashKey, terminal: bool) -> Tree:
-    built: Tree
-    match key.source:
-        case HashSource.HEADER:
-            built = {"header": {"header_name": key.name}}
-        case HashSource.QUERY:
-            built = {"query_parameter": {"name": key.name}}
-        case HashSource.SOURCE_ADDRESS:
-            built = {"connection_properties": {"source_ip": True}}
-        case HashSource.COOKIE:
-            cookie: Tree = {"name": key.name, "path": key.cookie_path}
-            if key.cookie_seconds is not None:
-                cookie["ttl"] = message.seconds(key.cookie_seconds)
-            if key.cookie_attributes:
-                cookie["attributes"] = [
-                    {"name": name, "value": value} for name, value in key.cookie_attributes
-                ]
-            built = {"cookie": cookie}
-    return built | {"terminal": terminal}
-
-
 def forward(action: Forward, match: ValueMatch | None) -> Tree:
     """A RouteAction but for what is tried again. `match`: of the route's path. An authority of the route
     holds before a cluster's."""
@@ -136,7 +114,7 @@ def forward(action: Forward, match: ValueMatch | None) -> Tree:
         built["request_mirror_policies"] = [_mirror(one) for one in action.mirrors]
     if action.hash_keys:
         several = len(action.hash_keys) > 1
-        built["hash_policy"] = [_hash(key, several) for key in action.hash_keys]
+        built["hash_policy"] = [{**hash_policy(key), "terminal": several} for key in action.hash_keys]
     return built
 
 

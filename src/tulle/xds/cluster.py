@@ -4,33 +4,20 @@ from __future__ import annotations
 
 from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 from tulle.kit.memo import memoised
-from tulle.mesh.view import Balancing, Cluster, Discovery, Protocol
+from tulle.mesh.view import Cluster, ConnectionPool, Discovery, Protocol, Upstream
 from tulle.xds import message, tls
 from tulle.xds.bundle import ENDPOINT, MESH, Translated, translated
 from tulle.xds.message import Tree
+from tulle.xds.upstream.balancing import common_options, hash_policy, load_balancing
+from tulle.xds.upstream.origination import behind_proxy_protocol, host_names, originated_tls
+from tulle.xds.upstream.outlier import error_statuses, outlier_detection
+from tulle.xds.upstream.pool import circuit_breakers, common_http_options, connection_options, http2_options
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
 INBOUND_PASSTHROUGH = "InboundPassthroughCluster"
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-
-_UNLIMITED = message.number(2**32 - 1)
-# Envoy's own thresholds (1024 connections, requests, pending; 3 retries) are a policy that nobody wrote.
-# Istio lifts them in the same way until a DestinationRule says something.
-_NO_LIMITS: Tree = {
-    "thresholds": [
-        {
-            "max_connections": _UNLIMITED,
-            "max_pending_requests": _UNLIMITED,
-            "max_requests": _UNLIMITED,
-            "max_retries": _UNLIMITED,
-        }
-    ]
-}
-
-# Without it Envoy sends to unready endpoints as soon as more than half are unready.
-_NEVER_PANIC: Tree = {"healthy_panic_threshold": {"value": 0}}
 
 APPLICATION_IDLE_SECONDS = 1.0
 """How long an idle connection from a proxy to its own application is kept.
@@ -42,12 +29,6 @@ first; a new connection inside one network namespace costs some 50 µs.
 
 _DNS_REFRESH_SECONDS = 60.0
 """For names whose answers have no TTL. Istio's default (`dnsRefreshRate`)."""
-
-_BALANCING = {
-    Balancing.LEAST_REQUEST: "LEAST_REQUEST",
-    Balancing.ROUND_ROBIN: "ROUND_ROBIN",
-    Balancing.RANDOM: "RANDOM",
-}
 
 _MARK: Tree = {
     "description": "the proxy's own traffic",
@@ -63,38 +44,79 @@ def _bound_to(address: str) -> Tree:
     return {"source_address": {"address": address, "port_value": 0}, "socket_options": [_MARK]}
 
 
-def _http(protocol: Protocol, inbound: bool) -> Tree | None:
+def _spoken(protocol: Protocol, pool: ConnectionPool, inbound: bool) -> Tree:
     """How to speak upstream: as declared; as the caller did where nothing better is known."""
-    if not (protocol.is_http or protocol is Protocol.DETECT):
-        return None
-    options: Tree
-    if protocol.is_http2:
-        options = {"explicit_http_config": {"http2_protocol_options": {}}}
-    elif inbound or protocol is Protocol.DETECT:
+    http2 = http2_options(pool)
+    if is_http2(protocol, pool):
+        return {"explicit_http_config": {"http2_protocol_options": http2}}
+    if inbound or protocol is Protocol.DETECT or pool.upstream is Upstream.AS_CALLER:
         # A caller outside the mesh may speak HTTP/2 with prior knowledge to a port that is declared `http`.
-        options = {
-            "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}}
+        return {
+            "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": http2}
         }
-    else:
-        options = {"explicit_http_config": {"http_protocol_options": {}}}
+    return {"explicit_http_config": {"http_protocol_options": {}}}
+
+
+def is_http2(protocol: Protocol, pool: ConnectionPool) -> bool:
+    """Whether nothing but HTTP/2 is spoken to a cluster."""
+    if pool.upstream is Upstream.DECLARED:
+        return protocol.is_http2
+    return pool.upstream is Upstream.HTTP2
+
+
+def _http(cluster: Cluster) -> Tree | None:
+    """HttpProtocolOptions of a cluster; None where no HTTP is spoken."""
+    inbound = cluster.source_address is not None
+    if not (cluster.protocol.is_http or cluster.protocol is Protocol.DETECT):
+        return None
+    options = _spoken(cluster.protocol, cluster.pool, inbound)
+    common = common_http_options(cluster.pool)
     if inbound:
-        options["common_http_protocol_options"] = {"idle_timeout": message.seconds(APPLICATION_IDLE_SECONDS)}
+        common["idle_timeout"] = message.seconds(APPLICATION_IDLE_SECONDS)
+    if common:
+        options["common_http_protocol_options"] = common
+    if cluster.balancing.hash_keys:
+        # Here and not in routes: it is the same for every route that leads here, in whatever language.
+        options["hash_policy"] = [hash_policy(key) for key in cluster.balancing.hash_keys]
+    if cluster.outlier is not None and (errors := error_statuses(cluster.outlier)):
+        options["outlier_detection"] = errors
+    if cluster.tls is not None and (names := host_names(cluster.tls)):
+        options["upstream_http_protocol_options"] = names
     return options
+
+
+def _transport(cluster: Cluster) -> Tree:
+    """The transport socket, or several to choose from by endpoint."""
+    version = cluster.proxy_protocol
+    if cluster.mtls is not None and not cluster.mtls.always and cluster.discovery is Discovery.EDS:
+        matches = tls.by_endpoint(cluster.mtls)
+        if version is not None:
+            for each in matches:
+                each["transport_socket"] = behind_proxy_protocol(version, each["transport_socket"])
+        return {"transport_socket_matches": matches}
+    socket: Tree | None = None
+    if cluster.tls is not None:
+        socket = originated_tls(cluster.tls, is_http2(cluster.protocol, cluster.pool))
+    elif cluster.mtls is not None:  # always, or the endpoints carry no metadata to choose by
+        socket = tls.client_mtls(cluster.mtls)
+    if version is not None:
+        socket = behind_proxy_protocol(version, socket)
+    return {"transport_socket": socket} if socket is not None else {}
 
 
 def _discovery(cluster: Cluster) -> Tree:
     if cluster.discovery is Discovery.EDS:
         return {
             "type": "EDS",
-            "lb_policy": _BALANCING[cluster.balancing],
+            **load_balancing(cluster.balancing),
             "eds_cluster_config": {"eds_config": message.over_ads(), "service_name": cluster.endpoint_set},
-            "common_lb_config": _NEVER_PANIC,
+            "common_lb_config": common_options(cluster.balancing, cluster.panic_percent),
         }
     if cluster.discovery is Discovery.ORIGINAL_DESTINATION:
         return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
     built: Tree = {
         "type": "STATIC",
-        "lb_policy": _BALANCING[cluster.balancing],
+        **load_balancing(cluster.balancing),
         "load_assignment": {
             "cluster_name": cluster.name,
             "endpoints": [
@@ -127,21 +149,19 @@ def translate_cluster(cluster: Cluster) -> Translated:
     """One CDS resource; a cluster that scopes share is made and serialised once."""
     fields: Tree = {
         "name": cluster.name,
-        "connect_timeout": message.seconds(cluster.connect_timeout_seconds),
-        "circuit_breakers": _NO_LIMITS,
+        **connection_options(cluster.pool),
+        "circuit_breakers": circuit_breakers(cluster.pool),
         **_discovery(cluster),
+        **_transport(cluster),
     }
+    if cluster.outlier is not None:
+        fields["outlier_detection"] = outlier_detection(cluster.outlier)
     if cluster.source_address is not None:
         fields["upstream_bind_config"] = _bound_to(cluster.source_address)
-    http = _http(cluster.protocol, inbound=cluster.source_address is not None)
+    http = _http(cluster)
     if http is not None:
         options = message.packed(message.HttpProtocolOptions(**http))
         fields["typed_extension_protocol_options"] = {_HTTP_OPTIONS: options}
-    if cluster.mtls is not None:
-        if cluster.discovery is Discovery.EDS:
-            fields["transport_socket_matches"] = tls.by_endpoint(cluster.mtls)
-        else:  # the endpoints carry no metadata to choose by
-            fields["transport_socket"] = tls.client_mtls(cluster.mtls)
     needs = ((ENDPOINT, cluster.endpoint_set or cluster.name),) if cluster.discovery is Discovery.EDS else ()
     return translated(message.Cluster(**fields), cluster.name, cluster.origin, needs)
 

@@ -13,7 +13,7 @@ from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import black_hole, translate_cluster
 from tulle.xds.filter.connection_manager import gateway_manager
 from tulle.xds.filter.order import listener_filters
-from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, chain_proxy
 from tulle.xds.listener import rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.outbound import ANY_ADDRESS
@@ -29,7 +29,7 @@ def _chain(chain: GatewayChain) -> Tree:
     elif isinstance(then, Reject):
         filter_ = rejecting(then)
     else:
-        filter_ = tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=CONNECT_ATTEMPTS)
+        filter_ = chain_proxy(then, CONNECT_ATTEMPTS)
     built: Tree = {"name": chain.name, "filters": [filter_]}
     if chain.server_names:
         built["filter_chain_match"] = {

@@ -75,6 +75,10 @@ UpstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "Upstrea
 DownstreamTls = _message(_EXTENSION + "transport_sockets.tls.v3.tls_pb2", "DownstreamTlsContext")
 Secret = _message(_EXTENSION + "transport_sockets.tls.v3.secret_pb2", "Secret")
 RawBuffer = _message(_EXTENSION + "transport_sockets.raw_buffer.v3.raw_buffer_pb2", "RawBuffer")
+UpstreamProxyProtocol = _message(
+    _EXTENSION + "transport_sockets.proxy_protocol.v3.upstream_proxy_protocol_pb2",
+    "ProxyProtocolUpstreamTransport",
+)
 HttpProtocolOptions = _message(
     _EXTENSION + "upstreams.http.v3.http_protocol_options_pb2", "HttpProtocolOptions"
 )

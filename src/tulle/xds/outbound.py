@@ -21,7 +21,7 @@ from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cluster
 from tulle.xds.filter.connection_manager import outbound_manager
 from tulle.xds.filter.order import listener_filters, outbound_filters
-from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, chain_proxy, tcp_proxy
 from tulle.xds.listener import refusal, refuse_link_local, refuse_own_port, rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.route import translate_route_table
@@ -38,7 +38,7 @@ def _filters(chain: OutboundChain, balanced: frozenset[str]) -> list[Tree]:
     # Where there is one destination only, a second attempt would only double the wait for its refusal.
     several = any(one.cluster in balanced for one in then.clusters)
     attempts = CONNECT_ATTEMPTS if several else 1
-    return [tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=attempts)]
+    return [chain_proxy(then, attempts)]
 
 
 def _match(chain: OutboundChain) -> Tree:

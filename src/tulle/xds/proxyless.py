@@ -24,6 +24,7 @@ from tulle.mesh.view import (
     EndpointSet,
     Forward,
     HashSource,
+    LoadBalancing,
     MatchKind,
     NamedMatch,
     Origin,
@@ -146,7 +147,9 @@ def _target(target: Target) -> Iterator[Translated]:
 def _missing(name: str) -> Iterator[Translated]:
     """A cluster without an endpoint. For one that it is not given gRPC waits 15 s before any call of the
     target goes anywhere (gRFC A74)."""
-    yield translate_cluster(Cluster(name, Discovery.EDS, MESH, balancing=Balancing.ROUND_ROBIN))
+    yield translate_cluster(
+        Cluster(name, Discovery.EDS, MESH, balancing=LoadBalancing(Balancing.ROUND_ROBIN))
+    )
     yield from translate_endpoints(EndpointSet(name, (), MESH))
 
 

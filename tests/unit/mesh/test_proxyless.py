@@ -98,7 +98,8 @@ def test_clusters_are_plaintext_and_take_turns() -> None:
     _, resolution = mesh()
     sidecar = {each.name: each for each in resolution.outbound("shop").clusters}
     for each in resolution.proxyless("shop").clusters:
-        assert (each.discovery, each.balancing, each.mtls) == (Discovery.EDS, Balancing.ROUND_ROBIN, None)
+        found = (each.discovery, each.balancing.algorithm, each.mtls)
+        assert found == (Discovery.EDS, Balancing.ROUND_ROBIN, None)
         assert each.name in sidecar
     part = Part(PartKind.PROXYLESS, Scope("shop"))
     outbound = Part(PartKind.OUTBOUND, Scope("shop"))

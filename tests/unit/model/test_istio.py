@@ -145,31 +145,15 @@ trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}, tls: {mode: ISTIO_MUTUAL}
     [
         ("subsets: [{name: a}, {name: a}]", "duplicate-name", "subsets[1].name"),
         ("subsets: [{labels: {a: b}}]", "missing-field", "subsets[0].name"),
-        ("trafficPolicy: {tls: {mode: SIMPLE}}", "not-honoured", "trafficPolicy.tls.mode"),
         (
             "trafficPolicy: {tls: {mode: ISTIO_MUTUAL, privateKey: /a}}",
             "exclusive-fields",
             "trafficPolicy.tls.privateKey",
         ),
         (
-            "trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}",
-            "not-honoured",
-            "trafficPolicy.loadBalancer.simple",
-        ),
-        (
             "trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}",
             "exclusive-fields",
             "trafficPolicy.loadBalancer.consistentHash",
-        ),
-        (
-            "trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}",
-            "not-honoured",
-            "trafficPolicy.connectionPool",
-        ),
-        (
-            "trafficPolicy: {outlierDetection: {consecutive5xxErrors: 1}}",
-            "not-honoured",
-            "trafficPolicy.outlierDetection",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.xds.views import HERE, REVIEWS, eds_cluster, identity
 from tulle.kit.mark import PROXY_MARK
-from tulle.mesh.view import Balancing, Cluster, Discovery, MutualTls, Protocol
+from tulle.mesh.view import Balancing, Cluster, Discovery, LoadBalancing, MutualTls, Protocol
 from tulle.xds.bundle import ENDPOINT
 from tulle.xds.cluster import translate_cluster
 from tulle.xds.render import to_tree
@@ -79,7 +79,7 @@ def test_a_cluster_without_discovery_has_one_transport() -> None:
 @pytest.mark.parametrize("balancing", list(Balancing))
 def test_balancing(balancing: Balancing) -> None:
     # ROUND_ROBIN is the zero of the enumeration, which is not written
-    assert cluster(balancing=balancing).get("lb_policy", "ROUND_ROBIN") == balancing.name
+    assert cluster(balancing=LoadBalancing(balancing)).get("lb_policy", "ROUND_ROBIN") == balancing.name
 
 
 def test_names_are_asked_for_again_when_their_time_is_over() -> None:

@@ -7,6 +7,7 @@ from tests.unit.xds.views import HERE, REVIEWS, eds_cluster, header, host, route
 from tulle.mesh.view import (
     Balancing,
     Forward,
+    LoadBalancing,
     MatchKind,
     NamedMatch,
     Protocol,
@@ -27,7 +28,8 @@ NAMES = ("reviews.shop:9080", "reviews:9080")
 
 
 def client(*routes: Route, missing: tuple[str, ...] = ()) -> Proxyless:
-    cluster = replace(eds_cluster(REVIEWS, Protocol.GRPC, ""), balancing=Balancing.ROUND_ROBIN, mtls=None)
+    in_turn = LoadBalancing(Balancing.ROUND_ROBIN)
+    cluster = replace(eds_cluster(REVIEWS, Protocol.GRPC, ""), balancing=in_turn, mtls=None)
     table = RouteTable(REVIEWS, (host("reviews:9080", *routes, domains=("*",)),), HERE)
     return Proxyless("proxyless/shop", (Target(NAMES, table),), (cluster,), missing)
 

@@ -1,79 +1,146 @@
-"""DestinationRule (Istio): the subsets of a service, its load balancing, and whether mTLS is spoken to it.
+"""DestinationRule (Istio): which rules hold for a service and its callers, and how several are one.
 
-Read by `cluster.py`, which makes clusters, and by `resolve.py` for its findings.
+What they say of a port is worked out by the modules beside this one: `balancing.py`, `pool.py`, `outlier.py`,
+`client_tls.py`. Read by `cluster.py`, which makes clusters, and by `review.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from tulle.mesh.route.attachment import WILDCARD, Attachments
 from tulle.mesh.route.common import age, covers, full_host, specificity
-from tulle.mesh.view import Balancing, Origin
+from tulle.mesh.scope import Scope
+from tulle.mesh.view import Origin
 from tulle.mesh.workload import Labels
 from tulle.mesh.world import World
-from tulle.model.istio import DestinationRuleSpec, TrafficPolicy
+from tulle.model.istio import (
+    ClientTLSSettings,
+    ConnectionPoolSettings,
+    DestinationRuleSpec,
+    LoadBalancerSettings,
+    OutlierDetection,
+    ProxyProtocol,
+    RetryBudget,
+    TrafficPolicy,
+)
 from tulle.model.resource import Resource
 
 DestinationRule = Resource[DestinationRuleSpec]
 
-_BALANCING = {"ROUND_ROBIN": Balancing.ROUND_ROBIN, "RANDOM": Balancing.RANDOM}
-"""Everything else is least request, Istio's default."""
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What rules say of one port of a service, or of a subset of it. None: nothing is said."""
+
+    load_balancer: LoadBalancerSettings | None = None
+    connection_pool: ConnectionPoolSettings | None = None
+    outlier_detection: OutlierDetection | None = None
+    tls: ClientTLSSettings | None = None
+    proxy_protocol: ProxyProtocol | None = None
+    retry_budget: RetryBudget | None = None
+
+
+NOTHING = Settings()
+_OF_PORTS = ("load_balancer", "connection_pool", "outlier_detection", "tls")
+_OTHERS = ("proxy_protocol", "retry_budget")
 
 
 @dataclass(frozen=True, slots=True)
 class SubsetPolicy:
-    """A subset of a service, or the service itself."""
+    """A subset of a service."""
 
-    origin: Origin | None = None
-    """None: nobody wrote anything about it."""
+    origin: Origin
     labels: Labels = ()
-    balancing: Balancing = Balancing.LEAST_REQUEST
-    mtls: bool = True
+    written: TrafficPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DestinationPolicy:
     """What holds for one service and the callers of one namespace."""
 
-    whole: SubsetPolicy = SubsetPolicy()
+    written: TrafficPolicy | None = None
     subsets: tuple[tuple[str, SubsetPolicy], ...] = ()
     """By name, in the order of their names."""
-    private: bool = False
-    """The subsets come from the callers' own namespace: other callers may see others."""
+    owner: str = ""
+    """Who may define the subsets in another way than other callers see them: a namespace that is not the
+    service's, or a rule for selected callers."""
+    selected: bool = False
+    """It holds for selected callers only."""
+
+    def at(self, port: int, subset: str = "") -> Settings:
+        """What holds for a port, or for a subset of it.
+
+        A port's own settings replace the four of its service (or subset) as a whole; of what a subset does
+        not say, its service's holds (destination_rule.proto, `portLevelSettings`, `Subset`; Istio's
+        `MergeSubsetTrafficPolicy`).
+        """
+        whole = _at_port(self.written, port)
+        own = dict(self.subsets).get(subset) if subset else None
+        if own is None or own.written is None:
+            return whole
+        narrow = _at_port(own.written, port)
+        if self.written is None:
+            return narrow
+        kept = _OTHERS if _has_port(own.written, port) else (*_OF_PORTS, *_OTHERS)
+        unsaid = {name: getattr(whole, name) for name in kept if getattr(narrow, name) is None}
+        return replace(narrow, **unsaid)
 
 
-def destination_policy(world: World, attachments: Attachments, host: str, scope: str) -> DestinationPolicy:
+def _has_port(written: TrafficPolicy, port: int) -> bool:
+    return any(each.port.number == port for each in written.port_level_settings)
+
+
+def _at_port(written: TrafficPolicy | None, port: int) -> Settings:
+    if written is None:
+        return NOTHING
+    for each in written.port_level_settings:
+        if each.port.number == port:
+            return Settings(**{name: getattr(each, name) for name in _OF_PORTS})
+    return Settings(**{name: getattr(written, name) for name in (*_OF_PORTS, *_OTHERS)})
+
+
+def destination_policy(world: World, attachments: Attachments, host: str, scope: Scope) -> DestinationPolicy:
     """The policy for a service's host as callers of `scope` see it.
 
     Rules are looked for in the caller's namespace, then in the service's, then in the root namespace; the
-    first namespace that has one decides (Istio, `PushContext.destinationRule`). A scope "" is a caller from
-    a namespace without rules of its own.
+    first namespace that has one decides. For callers in the root namespace only its private rules come
+    first: the others there are meant for everybody (Istio, `PushContext.destinationRule`).
     """
     service = world.service(host)
     home = service.namespace if service is not None else ""
-    for namespace in dict.fromkeys((scope, home, world.settings.root_namespace)):
-        rules = rules_in(world, attachments, namespace, host) if namespace else ()
-        rules = tuple(rule for rule in rules if _visible(rule, scope))
-        if rules:
-            return _policy(rules, private=namespace == scope != home)
+    root = world.settings.root_namespace
+    asked = [(home, _visible), (root, _visible)]
+    asked.insert(0, (root, _is_private) if scope.namespace == root else (scope.namespace, _visible))
+    for namespace, holds in asked:
+        rules = _rules_in(world, attachments, namespace, host) if namespace else ()
+        chosen = _most_specific([rule for rule in rules if holds(rule, scope)])
+        if chosen:
+            return _policy(chosen, home)
     return DestinationPolicy()
 
 
-def rules_in(
-    world: World, attachments: Attachments, namespace: str, host: str
-) -> tuple[DestinationRule, ...]:
-    """The rules of a namespace for the most specific host that covers this one, the oldest first."""
-    exact = [
-        rule for rule in attachments.destination_rules(namespace, host) if rule_host(world, rule) == host
-    ]
-    if exact:
-        return tuple(sorted(exact, key=age))
-    wide = [
-        rule for rule in attachments.destination_rules(namespace, WILDCARD) if covers(rule.spec.host, host)
-    ]
-    best = min((specificity(rule.spec.host) for rule in wide), default=None)
-    return tuple(sorted((rule for rule in wide if specificity(rule.spec.host) == best), key=age))
+def _rules_in(world: World, attachments: Attachments, namespace: str, host: str) -> Iterator[DestinationRule]:
+    """The rules of a namespace whose host covers this one."""
+    for rule in attachments.destination_rules(namespace, host):
+        if rule_host(world, rule) == host:
+            yield rule
+    for rule in attachments.destination_rules(namespace, WILDCARD):
+        if covers(rule.spec.host, host):
+            yield rule
+
+
+def _most_specific(rules: list[DestinationRule]) -> tuple[DestinationRule, ...]:
+    """Those with the most specific host, the oldest first. A host without a wildcard is the most specific."""
+    best = min(map(_width, rules), default=None)
+    return tuple(sorted((rule for rule in rules if _width(rule) == best), key=age))
+
+
+def _width(rule: DestinationRule) -> tuple[int, int]:
+    # A short name and the full one of a service are equally specific.
+    host = rule.spec.host
+    return specificity(host) if "*" in host else (0, 0)
 
 
 def rule_host(world: World, rule: DestinationRule) -> str:
@@ -81,34 +148,45 @@ def rule_host(world: World, rule: DestinationRule) -> str:
     return full_host(world, rule.spec.host, rule.namespace)
 
 
-def _visible(rule: DestinationRule, scope: str) -> bool:
-    export = rule.spec.export_to
-    return not export or "*" in export or ("." in export and rule.namespace == scope)
+def _visible(rule: DestinationRule, scope: Scope) -> bool:
+    """Whether it holds for callers of a scope, if nothing else does."""
+    spec = rule.spec
+    if spec.workload_selector is not None:  # never for callers in another namespace
+        return rule.namespace == scope.namespace and scope.carries(spec.workload_selector.match_labels)
+    export = spec.export_to
+    return (
+        not export
+        or "*" in export
+        or scope.namespace in export
+        or ("." in export and rule.namespace == scope.namespace)
+    )
 
 
-def _policy(rules: tuple[DestinationRule, ...], private: bool) -> DestinationPolicy:
-    """Several rules for one host are one: all their subsets, and of the rest what is oldest (Istio)."""
-    main = next((rule for rule in rules if rule.spec.traffic_policy is not None), rules[0])
-    whole = _apply(SubsetPolicy(_origin(main, "spec.trafficPolicy")), main.spec.traffic_policy)
+def _is_private(rule: DestinationRule, scope: Scope) -> bool:
+    selected = rule.spec.workload_selector is not None
+    return _visible(rule, scope) and (selected or rule.spec.export_to in ((".",), (rule.namespace,)))
+
+
+def _policy(rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
+    """Several rules for one host are one: all their subsets, and of the rest what is oldest (Istio,
+    `mergeDestinationRule`). A rule for selected callers stands for itself, with those that select the same.
+    """
+    selecting = [rule for rule in rules if rule.spec.workload_selector is not None]
+    if selecting:
+        selector = selecting[0].spec.workload_selector
+        rules = tuple(rule for rule in selecting if rule.spec.workload_selector == selector)
     subsets: dict[str, SubsetPolicy] = {}
     for rule in rules:
         for index, subset in enumerate(rule.spec.subsets):
+            origin = Origin("DestinationRule", rule.namespace, rule.name, f"spec.subsets[{index}]")
             labels = tuple(sorted(subset.labels.items()))
-            base = SubsetPolicy(_origin(rule, f"spec.subsets[{index}]"), labels, whole.balancing, whole.mtls)
-            subsets.setdefault(subset.name, _apply(base, subset.traffic_policy))
-    return DestinationPolicy(whole, tuple(sorted(subsets.items())), private)
-
-
-def _apply(policy: SubsetPolicy, written: TrafficPolicy | None) -> SubsetPolicy:
-    """What a subset does not say, the service's policy says."""
-    if written is None:
-        return policy
-    balancing = policy.balancing
-    if written.load_balancer is not None and written.load_balancer.simple is not None:
-        balancing = _BALANCING.get(written.load_balancer.simple, Balancing.LEAST_REQUEST)
-    mtls = policy.mtls if written.tls is None else written.tls.mode == "ISTIO_MUTUAL"
-    return SubsetPolicy(policy.origin, policy.labels, balancing, mtls)
-
-
-def _origin(rule: DestinationRule, field: str) -> Origin:
-    return Origin("DestinationRule", rule.namespace, rule.name, field)
+            subsets.setdefault(subset.name, SubsetPolicy(origin, labels, subset.traffic_policy))
+    written = next((rule.spec.traffic_policy for rule in rules if rule.spec.traffic_policy is not None), None)
+    first = rules[0]
+    owner = "" if first.namespace == home else first.namespace
+    return DestinationPolicy(
+        written,
+        tuple(sorted(subsets.items())),
+        f"{first.namespace};{first.name}" if selecting else owner,
+        bool(selecting),
+    )

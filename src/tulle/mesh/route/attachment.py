@@ -24,6 +24,10 @@ VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
 DESTINATION_RULE = (istio.GROUP, "DestinationRule")
 ISTIO_GATEWAY = (istio.GROUP, "Gateway")
 
+ForCallers = Resource[VirtualServiceSpec] | Resource[DestinationRuleSpec]
+"""What may hold for some callers only."""
+_FOR_CALLERS = (VIRTUAL_SERVICE, DESTINATION_RULE)
+
 WILDCARD = "*"
 """The index key of all hosts with a wildcard: there are few, and each may concern any host."""
 
@@ -68,12 +72,12 @@ class Attachments:
         """The VirtualServices that bind to the Istio Gateway `NAMESPACE/NAME`, or to the `mesh`."""
         return self._by_gateway.get(gateway)
 
-    def of_caller(self, namespace: str) -> tuple[Resource[VirtualServiceSpec], ...]:
-        """The VirtualServices that name this namespace of callers (`exportTo`, `sourceNamespace`)."""
+    def of_caller(self, namespace: str) -> tuple[ForCallers, ...]:
+        """What names this namespace of callers (`exportTo`, `sourceNamespace`)."""
         return self._by_caller.get(namespace)
 
-    def asking(self) -> tuple[Resource[VirtualServiceSpec], ...]:
-        """The VirtualServices that ask for labels of callers (`sourceLabels`): few, if any."""
+    def asking(self) -> tuple[ForCallers, ...]:
+        """What asks for labels of callers (`sourceLabels`, `workloadSelector`): few, if any."""
         return self._asking.get("")
 
     def destination_rules(self, namespace: str, host: str) -> tuple[Resource[DestinationRuleSpec], ...]:
@@ -96,13 +100,15 @@ class Attachments:
                     yield from self._names(host, key.namespace)
 
     def _callers(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
-        if (key.group, key.kind) == VIRTUAL_SERVICE:
-            spec: VirtualServiceSpec = resource.spec
+        if (key.group, key.kind) in _FOR_CALLERS:
+            spec: VirtualServiceSpec | DestinationRuleSpec = resource.spec
             exported = {key.namespace if each == "." else each for each in spec.export_to} - {"*"}
-            yield from exported | spec.source_namespaces
+            yield from exported
+            if isinstance(spec, VirtualServiceSpec):
+                yield from spec.source_namespaces - exported
 
     def _asks(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
-        if (key.group, key.kind) == VIRTUAL_SERVICE and resource.spec.source_labels:
+        if (key.group, key.kind) in _FOR_CALLERS and resource.spec.source_labels:
             yield ""
 
     def _gateways(self, key: Key, resource: Resource[Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, Attachments
+from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, Attachments, ForCallers
 from tulle.mesh.route.common import MESH, Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
@@ -25,7 +25,7 @@ from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.gateway_api import HTTPRouteSpec
-from tulle.model.istio import DestinationRuleSpec, VirtualServiceSpec
+from tulle.model.istio import DestinationRuleSpec
 from tulle.model.resource import Key, Resource
 
 HostPort = tuple[str, int, Scope]
@@ -161,9 +161,11 @@ class HostCells:
             found |= self._named(rule.spec.host, scope)
         return frozenset(found)
 
-    def _hosts_of(self, resource: Resource[VirtualServiceSpec]) -> set[str]:
-        """The hosts of services that a VirtualService routes."""
-        return {each for host in resource.spec.hosts for each in self._named(host, resource.namespace)}
+    def _hosts_of(self, resource: ForCallers) -> set[str]:
+        """The hosts of services that a VirtualService or a DestinationRule is for."""
+        spec = resource.spec
+        written = (spec.host,) if isinstance(spec, DestinationRuleSpec) else spec.hosts
+        return {each for host in written for each in self._named(host, resource.namespace)}
 
     def _named(self, written: str, namespace: str) -> set[str]:
         """The hosts of services that a name or a pattern means where it is written."""

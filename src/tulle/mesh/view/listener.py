@@ -24,6 +24,12 @@ class TcpChain:
 
     clusters: tuple[WeightedCluster, ...]
     stat_prefix: str
+    idle_seconds: float | None = None
+    """None: an hour (Envoy's default); 0: for ever."""
+    connection_seconds: float | None = None
+    """The age at which a connection is closed."""
+    by_source_address: bool = False
+    """What clusters that balance by hash go by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,22 @@
 """Istio's networking kinds (networking.istio.io; v1, v1beta1 and v1alpha3 have one schema)."""
 
+from tulle.model.istio.client_tls import ClientTLSSettings
+from tulle.model.istio.connection_pool import (
+    ConnectionPoolSettings,
+    HTTPSettings,
+    OutlierDetection,
+    TcpKeepalive,
+    TCPSettings,
+)
 from tulle.model.istio.destination_rule import (
-    ClientTLSSettings,
     DestinationRuleSpec,
-    LoadBalancerSettings,
+    ProxyProtocol,
+    RetryBudget,
     Subset,
     TrafficPolicy,
 )
 from tulle.model.istio.gateway import GatewaySpec, Server, ServerPort, ServerTLSSettings
+from tulle.model.istio.load_balancer import ConsistentHash, LoadBalancerSettings
 from tulle.model.istio.service_entry import ServiceEntrySpec
 from tulle.model.istio.shared import (
     Destination,
@@ -32,16 +41,22 @@ GROUP = "networking.istio.io"
 __all__ = [
     "GROUP",
     "ClientTLSSettings",
+    "ConnectionPoolSettings",
+    "ConsistentHash",
     "Destination",
     "DestinationRuleSpec",
     "GatewaySpec",
     "HTTPMatchRequest",
     "HTTPRoute",
     "HTTPRouteDestination",
+    "HTTPSettings",
     "HeaderMatch",
     "L4MatchAttributes",
     "LoadBalancerSettings",
+    "OutlierDetection",
     "PortSelector",
+    "ProxyProtocol",
+    "RetryBudget",
     "RouteDestination",
     "Server",
     "ServerPort",
@@ -50,8 +65,10 @@ __all__ = [
     "StringMatch",
     "Subset",
     "TCPRoute",
+    "TCPSettings",
     "TLSMatchAttributes",
     "TLSRoute",
+    "TcpKeepalive",
     "TrafficPolicy",
     "VirtualServiceSpec",
 ]

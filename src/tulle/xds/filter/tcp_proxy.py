@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tulle.mesh.view import WeightedCluster
+from tulle.mesh.view import TcpChain, WeightedCluster
 from tulle.xds import message
 from tulle.xds.message import Tree
 
@@ -22,9 +22,14 @@ def tcp_proxy(
     *,
     connect_attempts: int = 1,
     after_handshake: bool = False,
+    more: Tree | None = None,
 ) -> Tree:
-    """`after_handshake`: dial the application only when the caller has shown its certificate."""
-    fields: Tree = {"stat_prefix": stat_prefix}
+    """Bytes to clusters by weight.
+
+    `after_handshake`: dial the application only when the caller has shown its certificate. `more`: further
+    fields of TcpProxy.
+    """
+    fields: Tree = {"stat_prefix": stat_prefix, **(more or {})}
     if len(clusters) == 1:
         fields["cluster"] = clusters[0].cluster
     else:
@@ -37,3 +42,15 @@ def tcp_proxy(
         fields["upstream_connect_mode"] = "ON_DOWNSTREAM_TLS_HANDSHAKE"
         fields["max_early_data_bytes"] = message.number(_EARLY_BYTES)
     return message.extension("envoy.filters.network.tcp_proxy", message.TcpProxy(**fields))
+
+
+def chain_proxy(then: TcpChain, connect_attempts: int) -> Tree:
+    """The proxy of a chain, with what is said of its connections."""
+    fields: Tree = {}
+    if then.idle_seconds is not None:
+        fields["idle_timeout"] = message.seconds(then.idle_seconds)
+    if then.connection_seconds is not None:
+        fields["max_downstream_connection_duration"] = message.seconds(then.connection_seconds)
+    if then.by_source_address:
+        fields["hash_policy"] = [{"source_ip": {}}]
+    return tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=connect_attempts, more=fields)

@@ -1,0 +1,46 @@
+"""What a DestinationRule's settings make of clusters and connections. Read by `cluster.py`, `headless.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tulle.mesh.policy.balancing import load_balancing
+from tulle.mesh.policy.client_tls import originated_tls
+from tulle.mesh.policy.destination import NOTHING, Settings
+from tulle.mesh.policy.outlier import outlier_detection
+from tulle.mesh.policy.pool import connection_pool, idle_seconds
+from tulle.mesh.view import Cluster, HashKey, HashSource, TcpChain
+
+_VERSIONS = {"V1": 1, "V2": 2}
+
+
+def governed(made: Cluster, settings: Settings) -> Cluster:
+    """A cluster with everything that settings say but mTLS, which depends on who stands behind it."""
+    if settings == NOTHING:
+        return made
+    detection = settings.outlier_detection
+    proxy_protocol = settings.proxy_protocol
+    return replace(
+        made,
+        balancing=load_balancing(settings.load_balancer),
+        pool=connection_pool(settings),
+        outlier=outlier_detection(detection) if detection is not None else None,
+        panic_percent=detection.min_health_percent if detection is not None else 0,
+        tls=originated_tls(settings.tls),
+        proxy_protocol=_VERSIONS[proxy_protocol.version] if proxy_protocol is not None else None,
+    )
+
+
+def governed_chain(then: TcpChain, settings: Settings) -> TcpChain:
+    """A chain with what settings say of its connections; the same object if they say nothing."""
+    if settings == NOTHING:
+        return then
+    pool = connection_pool(settings)
+    balancing = load_balancing(settings.load_balancer)
+    made = replace(
+        then,
+        idle_seconds=idle_seconds(settings),
+        connection_seconds=pool.connection_seconds,
+        by_source_address=HashKey(HashSource.SOURCE_ADDRESS) in balancing.hash_keys,
+    )
+    return then if made == then else made

@@ -1,0 +1,72 @@
+"""OriginatedTls -> TLS towards servers that are not the mesh's own, and what stands before any TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from tulle.mesh.view import OriginatedTls
+from tulle.xds import message
+from tulle.xds.message import Tree
+from tulle.xds.tls import TLS_SOCKET
+
+_VERSIONS: Tree = {
+    # Envoy's own client begins at 1.2; Istio says so too.
+    "tls_minimum_protocol_version": "TLSv1_2",
+    "tls_maximum_protocol_version": "TLSv1_3",
+}
+
+
+def originated_tls(tls: OriginatedTls, http2: bool) -> Tree:
+    """The transport socket. `http2`: it is what will be spoken inside."""
+    common: Tree = {"tls_params": _VERSIONS}
+    if http2:
+        common["alpn_protocols"] = ["h2"]
+    if tls.certificate_file:
+        pair = {"certificate_chain": _file(tls.certificate_file), "private_key": _file(tls.key_file)}
+        common["tls_certificates"] = [pair]
+    common["validation_context"] = _validation(tls)
+    return message.extension(TLS_SOCKET, message.UpstreamTls(common_tls_context=common, sni=tls.sni))
+
+
+def host_names(tls: OriginatedTls) -> Tree:
+    """core.v3.UpstreamHttpProtocolOptions: SNI and the server's name by the Host header, where nothing is
+    written (Istio's `setAutoSniAndAutoSanValidation`)."""
+    if tls.sni:
+        return {}
+    return {"auto_sni": True, "auto_san_validation": tls.verify and not tls.names}
+
+
+def behind_proxy_protocol(version: int, socket: Tree | None) -> Tree:
+    """A transport socket that writes the header of the PROXY protocol before all else."""
+    inner = socket or message.extension("envoy.transport_sockets.raw_buffer", message.RawBuffer())
+    built = message.UpstreamProxyProtocol(config={"version": f"V{version}"}, transport_socket=inner)
+    return message.extension("envoy.transport_sockets.upstream_proxy_protocol", built)
+
+
+def _validation(tls: OriginatedTls) -> Tree:
+    if not tls.verify:
+        return {}
+    built: Tree = {"trusted_ca": _file(tls.authorities_file)}
+    if tls.revocation_file:
+        built["crl"] = _file(tls.revocation_file)
+    if tls.names:
+        built["match_typed_subject_alt_names"] = [_name(name) for name in tls.names]
+    return built
+
+
+def _name(name: str) -> Tree:
+    return {"san_type": _kind(name), "matcher": {"exact": name}}
+
+
+def _kind(name: str) -> str:
+    if "://" in name:
+        return "URI"
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "DNS"
+    return "IP_ADDRESS"
+
+
+def _file(path: str) -> Tree:
+    return {"filename": path}
