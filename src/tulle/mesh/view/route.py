@@ -22,7 +22,7 @@ class ValueMatch:
     value: str = ""
     ignore_case: bool = False
     invert: bool = False
-    """It must not hold; what is not there does not hold, and so is accepted."""
+    """It must not hold. What is not there counts as empty: it is accepted unless an empty value is not."""
 
 
 @dataclass(frozen=True, slots=True)
