@@ -83,7 +83,8 @@ class GatewayCells:
             if own is not None:
                 found += standard_servers(self._world, self._hosts, own)
         gateways = gateways_of(self._world, workload)
-        return [*found, *istio_servers(self._world, self._hosts, gateways, self._scopes.scope(workload.id))]
+        scope = self._scopes.scope(workload.id)
+        return [*found, *istio_servers(self._world, self._hosts, gateways, scope, workload.address)]
 
     def _named_clusters(
         self, scope: Scope, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
@@ -101,7 +102,7 @@ class GatewayCells:
             for host in table.virtual_hosts
             for route in host.routes
             if isinstance(route.action, Forward)
-            for each in route.action.clusters
+            for each in (*route.action.clusters, *route.action.mirrors)
         }
         made: list[Cluster] = []
         for name in sorted(connected | routed):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
-from tulle.mesh.route import istio
-from tulle.mesh.route.common import MESH, PASSTHROUGH, Destination
+from tulle.mesh.route.common import PASSTHROUGH, Destination
 from tulle.mesh.route.host import HostCells, port_origin
+from tulle.mesh.route.istio_connection import tcp_route, tls_routes
+from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import (
@@ -26,6 +27,7 @@ from tulle.mesh.view import (
     WeightedCluster,
 )
 from tulle.mesh.world import World
+from tulle.model.istio import MESH
 
 DETECTION_SECONDS = 0.1
 """How long a caller whose port has no declared protocol waits for its own first byte (decision 14)."""
@@ -128,7 +130,8 @@ class ListenerCells:
         attached = self._hosts.attached((service.host, port.number, vantage)).virtual_service
         resource = self._world.resource(attached) if attached is not None else None
         if resource is not None:
-            by_name = istio.tls_routes(self._world, resource, MESH, port.number, vantage)
+            arrival = Arrival(MESH, port.number, vantage, address)
+            by_name = tls_routes(self._world, resource, arrival)
             if port.protocol is Protocol.TLS and by_name:
                 inspect = HELLO_SECONDS
                 for number, each in enumerate(by_name):
@@ -136,7 +139,7 @@ class ListenerCells:
                     chains.append(
                         OutboundChain(f"sni-{number}", then, each.origin, server_names=each.server_names)
                     )
-            taken = istio.tcp_route(self._world, resource, MESH, port.number, vantage) or taken
+            taken = tcp_route(self._world, resource, arrival) or taken
         otherwise = OutboundChain("tcp", _connect(taken[0]), taken[1])
         return OutboundListener(name, address, port.number, tuple(chains), otherwise, origin, inspect)
 

@@ -13,8 +13,9 @@ from tulle.mesh.cluster import ClusterCells, opaque
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
 from tulle.mesh.route import istio
-from tulle.mesh.route.common import MESH, PASSTHROUGH, age, covers, full_host, takes_everything
+from tulle.mesh.route.common import PASSTHROUGH, age, covers, full_host, takes_everything
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
+from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.view import (
     Cluster,
@@ -33,6 +34,7 @@ from tulle.mesh.view import (
     WeightedCluster,
 )
 from tulle.mesh.world import World
+from tulle.model.istio import MESH
 
 _FOREIGN_PORT = 80
 """Where routes of hosts that no service has are looked for, as in Istio."""
@@ -182,7 +184,7 @@ class OutboundCells:
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
                 if host == "*" or host in best or self._is_known(host):
                     continue
-                routes = istio.http_routes(self._world, resource, MESH, _FOREIGN_PORT, scope)
+                routes = istio.http_routes(self._world, resource, Arrival(MESH, _FOREIGN_PORT, scope))
                 origin = Origin("VirtualService", resource.namespace, resource.name, "spec.hosts")
                 if routes:
                     best[host] = VirtualHost(f"{host}:{_FOREIGN_PORT}", (host,), routes, origin)

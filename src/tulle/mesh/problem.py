@@ -38,3 +38,13 @@ def locate(
         if written is not None:
             found.add(finding(written, each.field, each.code, each.severity, each.message, each.remedy))
     return tuple(sorted(found))
+
+
+def warning(resource: Resource[Any], field: str, code: str, message: str, remedy: str) -> Problem:
+    """Something that a person should see to."""
+    return Problem(resource.key, field, code, Severity.WARNING, message, remedy)
+
+
+def info(resource: Resource[Any], field: str, code: str, message: str, remedy: str) -> Problem:
+    """Something that a person may want to know."""
+    return Problem(resource.key, field, code, Severity.INFO, message, remedy)

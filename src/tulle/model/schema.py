@@ -138,18 +138,14 @@ Hostname = Annotated[
         )
     ),
 ]
-HeaderName = Annotated[
-    str,
-    AfterValidator(
-        _matching(
-            r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+",
-            "invalid-header-name",
-            "the name of a header",
-            "A header's name has letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, 5.6.2).",
-            256,
-        )
-    ),
-]
+check_header_name = _matching(
+    r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+",
+    "invalid-header-name",
+    "the name of a header",
+    "A header's name has letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, 5.6.2).",
+    256,
+)
+HeaderName = Annotated[str, AfterValidator(check_header_name)]
 EnvironmentName = Annotated[
     str,
     AfterValidator(

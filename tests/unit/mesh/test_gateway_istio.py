@@ -230,3 +230,15 @@ def test_plain_http_and_something_else_do_not_share_a_port() -> None:
     # From files both are equally old, and the name decides.
     assert ask(served(resolution), "http.80", "x") == REVIEWS
     assert codes(resolution) == [("listener-conflict", "Gateway/younger", "spec.servers[0].port")]
+
+
+def test_nothing_comes_after_a_route_that_takes_everything() -> None:
+    """In one resource. At gateways such a route is put behind those of others, and must not let pass before
+    itself what stands after it."""
+    _, resolution = shop(
+        gateway(f"[{HTTP}]"),
+        virtual_service("a", f"http: [{to('reviews')}, {to('ratings', 'match: [{uri: {exact: /x}}], ')}]"),
+        virtual_service("b", f"http: [{to('details', 'match: [{uri: {exact: /y}}], ')}]"),
+    )
+    assert ask(served(resolution), "http.80", "any.example", "/x") == REVIEWS
+    assert ask(served(resolution), "http.80", "any.example", "/y") == DETAILS

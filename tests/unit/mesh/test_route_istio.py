@@ -221,7 +221,7 @@ def test_tls_connections_go_by_the_name_that_they_ask_for() -> None:
         virtual_service(
             "tls: [{match: [{port: 8443, sniHosts: [a.example.com]}], "
             "route: [{destination: {host: orders}}]}]",
-            hosts="[vault]",
+            hosts="[vault, a.example.com]",
         )
     )
     address = world.service("vault.shop.svc.cluster.local").addresses[0]  # type: ignore[union-attr]

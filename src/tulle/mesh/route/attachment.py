@@ -11,11 +11,10 @@ from typing import Any
 
 from tulle.kit.derived import Index
 from tulle.mesh.name import qualify
-from tulle.mesh.route.common import MESH
 from tulle.mesh.world import World
 from tulle.model import gateway_api, istio
 from tulle.model.gateway_api import HTTPRouteSpec
-from tulle.model.istio import DestinationRuleSpec, VirtualServiceSpec
+from tulle.model.istio import MESH, Delegate, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
 HTTP_ROUTE = (gateway_api.GROUP, "HTTPRoute")
@@ -42,7 +41,20 @@ def bound_gateways(spec: VirtualServiceSpec, namespace: str) -> tuple[str, ...]:
 
 def qualified_gateways(written: tuple[str, ...], namespace: str) -> tuple[str, ...]:
     """Gateways as a VirtualService of this namespace names them, as `NAMESPACE/NAME` or `mesh`."""
-    return tuple(each if each == MESH or "/" in each else f"{namespace}/{each}" for each in written)
+    return tuple(_qualified(each, namespace) for each in written)
+
+
+def _qualified(gateway: str, namespace: str) -> str:
+    if gateway == MESH or "/" in gateway:
+        return gateway
+    # NAME.NAMESPACE.svc... is how it was written before NAMESPACE/NAME (Istio, `resolveGatewayName`).
+    name, *rest = gateway.split(".")
+    return f"{rest[0] if rest else namespace}/{name}"
+
+
+def delegate_key(delegate: Delegate, namespace: str) -> Key:
+    """The VirtualService that a root of this namespace means."""
+    return Key(*VIRTUAL_SERVICE, delegate.namespace or namespace, delegate.name)
 
 
 class Attachments:
@@ -54,6 +66,7 @@ class Attachments:
         self._by_parent: Index[Parent, Key, Resource[Any]] = Index(graph, resources, self._parents)
         self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
         self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
+        self._by_delegate: Index[Key, Key, Resource[Any]] = Index(graph, resources, self._delegates)
         self._asking: Index[str, Key, Resource[Any]] = Index(graph, resources, self._asks)
         self._by_caller: Index[str, Key, Resource[Any]] = Index(graph, resources, self._callers)
         self._rules: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._rule_hosts)
@@ -75,6 +88,10 @@ class Attachments:
     def of_caller(self, namespace: str) -> tuple[ForCallers, ...]:
         """What names this namespace of callers (`exportTo`, `sourceNamespace`)."""
         return self._by_caller.get(namespace)
+
+    def roots(self, delegate: Key) -> tuple[Resource[VirtualServiceSpec], ...]:
+        """The VirtualServices that delegate routes to this one."""
+        return self._by_delegate.get(delegate)
 
     def asking(self) -> tuple[ForCallers, ...]:
         """What asks for labels of callers (`sourceLabels`, `workloadSelector`): few, if any."""
@@ -106,6 +123,12 @@ class Attachments:
             yield from exported
             if isinstance(spec, VirtualServiceSpec):
                 yield from spec.source_namespaces - exported
+
+    def _delegates(self, key: Key, resource: Resource[Any]) -> Iterator[Key]:
+        if (key.group, key.kind) == VIRTUAL_SERVICE:
+            spec: VirtualServiceSpec = resource.spec
+            delegates = (route.delegate for route in spec.http if route.delegate is not None)
+            yield from {delegate_key(each, key.namespace) for each in delegates}
 
     def _asks(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
         if (key.group, key.kind) in _FOR_CALLERS and resource.spec.source_labels:

@@ -16,8 +16,6 @@ from tulle.model.resource import Resource
 
 PASSTHROUGH = "PassthroughCluster"
 """Goes to the original destination, whatever it is."""
-MESH = "mesh"
-"""The name by which Istio's VirtualServices bind to all sidecars instead of a gateway."""
 
 
 # -- clusters ---------------------------------------------------------------------------------------

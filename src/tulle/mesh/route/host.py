@@ -17,15 +17,16 @@ from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
 from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, Attachments, ForCallers
-from tulle.mesh.route.common import MESH, Destination, covers, full_host
+from tulle.mesh.route.common import Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
+from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.gateway_api import HTTPRouteSpec
-from tulle.model.istio import DestinationRuleSpec
+from tulle.model.istio import MESH, DestinationRuleSpec
 from tulle.model.resource import Key, Resource
 
 HostPort = tuple[str, int, Scope]
@@ -162,10 +163,13 @@ class HostCells:
         return frozenset(found)
 
     def _hosts_of(self, resource: ForCallers) -> set[str]:
-        """The hosts of services that a VirtualService or a DestinationRule is for."""
-        spec = resource.spec
-        written = (spec.host,) if isinstance(spec, DestinationRuleSpec) else spec.hosts
-        return {each for host in written for each in self._named(host, resource.namespace)}
+        """The hosts of services that a DestinationRule or a VirtualService, as a delegate too, is for."""
+        written = {
+            (host, each.namespace)
+            for each in (resource, *self.attachments.roots(resource.key))
+            for host in _written_hosts(each)
+        }
+        return {each for host, namespace in written for each in self._named(host, namespace)}
 
     def _named(self, written: str, namespace: str) -> set[str]:
         """The hosts of services that a name or a pattern means where it is written."""
@@ -195,7 +199,7 @@ class HostCells:
         resource = istio.attached(self._world, self.attachments, host, vantage.namespace)
         if resource is None:
             return Attached()
-        http = istio.http_routes(self._world, resource, MESH, number, vantage)
+        http = istio.http_routes(self._world, resource, Arrival(MESH, number, vantage))
         return Attached((), resource.key, http=bool(http))
 
     def _find_routes(self, at: HostPort) -> tuple[Route, ...]:
@@ -212,10 +216,15 @@ class HostCells:
         if attached.virtual_service is not None:
             resource = self._world.resource(attached.virtual_service)
             if resource is not None and (
-                routes := istio.http_routes(self._world, resource, MESH, at[1], at[2])
+                routes := istio.http_routes(self._world, resource, Arrival(MESH, at[1], at[2]))
             ):
                 return routes
         return (default_route(*found),)
+
+
+def _written_hosts(resource: ForCallers) -> tuple[str, ...]:
+    spec = resource.spec
+    return (spec.host,) if isinstance(spec, DestinationRuleSpec) else spec.hosts
 
 
 def default_route(service: Service, port: ServicePort) -> Route:

@@ -14,6 +14,8 @@ from tulle.mesh.route import istio
 from tulle.mesh.route.common import age, intersection, takes_everything
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
+from tulle.mesh.route.istio_connection import tcp_route, tls_routes
+from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope
 from tulle.mesh.view import (
@@ -52,9 +54,9 @@ class _Written:
 
 
 def istio_servers(
-    world: World, hosts: HostCells, gateways: Iterable[IstioGateway], proxy: Scope
+    world: World, hosts: HostCells, gateways: Iterable[IstioGateway], proxy: Scope, address: str
 ) -> tuple[Server, ...]:
-    """What the servers of these Gateways ask of their proxy.
+    """What the servers of these Gateways ask of their proxy, which has this address.
 
     In the order of the Gateways; the plain HTTP of a port, which they share, in the place of its first.
     """
@@ -75,8 +77,10 @@ def istio_servers(
         for port, written in plain.items()
     ]
     for each in other:
-        https = each.server.port.protocol.upper() == "HTTPS" and is_terminated(each.server)
-        made.append((_https if https else _connections)(world, hosts, each, proxy))
+        if each.server.port.protocol.upper() == "HTTPS" and is_terminated(each.server):
+            made.append(_https(world, hosts, each, proxy))
+        else:
+            made.append(_connections(world, hosts, each, proxy, address))
     found = [server for server in made if server is not None]
     return tuple(sorted(found, key=lambda server: order.index(server.origin)))
 
@@ -145,9 +149,11 @@ def _virtual_hosts(
     number = 0
     for each in written:
         number = each.server.port.number
+        tls = is_terminated(each.server)
+        arrival = Arrival(each.bound_name, number, proxy, tls=tls)
         for resource in bound(hosts, each.gateway, proxy.namespace):
             for host in common_hosts(world, each.gateway, each.server, resource):
-                made = istio.http_routes(world, resource, each.bound_name, number, proxy)
+                made = istio.http_routes(world, resource, arrival)
                 routes.setdefault(host, {}).setdefault(age(resource), made)
                 origins.setdefault(host, each.origin)
     return tuple(
@@ -188,10 +194,11 @@ def _server_names(server: WrittenServer) -> tuple[str, ...]:
 # -- connections ------------------------------------------------------------------------------------
 
 
-def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope) -> Server:
+def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope, address: str) -> Server:
     """A server whose connections are passed on: TLS by SNI, TCP (or TLS that ends here) as a whole."""
     gateway, server, origin = written.gateway, written.server, written.origin
     namespace = proxy.namespace
+    arrival = Arrival(written.bound_name, server.port.number, proxy, address)
     number, protocol = server.port.number, server.port.protocol.upper()
     chains: list[GatewayChain] = []
     label = f"{protocol.lower()}.{number}.{gateway.name}.{gateway.namespace}"
@@ -199,14 +206,14 @@ def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope
     for resource in bound(hosts, gateway, namespace) if usable else ():
         offered = server_hosts(server, gateway.namespace, resource)
         if protocol == "TCP" or is_terminated(server):
-            taken = istio.tcp_route(world, resource, written.bound_name, number, proxy)
+            taken = tcp_route(world, resource, arrival)
             if taken is not None and common_hosts(world, gateway, server, resource):
                 tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
                 names = _server_names(server) if tls is not None else ()
                 chains.append(GatewayChain(label, _connect(taken[0]), taken[1], names, tls))
                 break
             continue
-        for each in istio.tls_routes(world, resource, written.bound_name, number, proxy):
+        for each in tls_routes(world, resource, arrival):
             pairs = (intersection(mine, sni) for mine in offered for sni in each.server_names)
             names = tuple(dict.fromkeys(host for host in pairs if host is not None))
             if names:

@@ -15,7 +15,15 @@ from tulle.model.istio.destination_rule import (
     Subset,
     TrafficPolicy,
 )
+from tulle.model.istio.fault import HTTPFaultInjection
 from tulle.model.istio.gateway import GatewaySpec, Server, ServerPort, ServerTLSSettings
+from tulle.model.istio.http_action import (
+    CorsPolicy,
+    HTTPRedirect,
+    HTTPRetry,
+    HTTPRewrite,
+)
+from tulle.model.istio.http_route import Delegate, HTTPMatchRequest, HTTPRoute
 from tulle.model.istio.load_balancer import ConsistentHash, LoadBalancerSettings
 from tulle.model.istio.service_entry import ServiceEntrySpec
 from tulle.model.istio.shared import (
@@ -25,10 +33,10 @@ from tulle.model.istio.shared import (
     PortSelector,
     RouteDestination,
     StringMatch,
+    UriMatch,
 )
 from tulle.model.istio.virtual_service import (
-    HTTPMatchRequest,
-    HTTPRoute,
+    MESH,
     L4MatchAttributes,
     TCPRoute,
     TLSMatchAttributes,
@@ -40,13 +48,20 @@ GROUP = "networking.istio.io"
 
 __all__ = [
     "GROUP",
+    "MESH",
     "ClientTLSSettings",
     "ConnectionPoolSettings",
     "ConsistentHash",
+    "CorsPolicy",
+    "Delegate",
     "Destination",
     "DestinationRuleSpec",
     "GatewaySpec",
+    "HTTPFaultInjection",
     "HTTPMatchRequest",
+    "HTTPRedirect",
+    "HTTPRetry",
+    "HTTPRewrite",
     "HTTPRoute",
     "HTTPRouteDestination",
     "HTTPSettings",
@@ -70,5 +85,6 @@ __all__ = [
     "TLSRoute",
     "TcpKeepalive",
     "TrafficPolicy",
+    "UriMatch",
     "VirtualServiceSpec",
 ]

@@ -1,4 +1,4 @@
-"""What Istio's networking kinds share: destinations, string matches, headers (networking/v1alpha3 protos)."""
+"""What Istio's networking kinds share: destinations, string matches, percentages (networking/v1alpha3)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,20 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from tulle.model.schema import Int, Model, NotHonoured, Port, Regex, check_dns_label, exactly_one, problem
+from tulle.model.istio.header import Headers
+from tulle.model.istio.host import DestinationHost
+from tulle.model.schema import (
+    DnsLabel,
+    Int,
+    Model,
+    NotHonoured,
+    Port,
+    check_dns_label,
+    check_regex,
+    exactly_one,
+    problem,
+)
 
-NOT_YET = NotHonoured("it comes with the full routing vocabulary")
 POLICY_LATER = NotHonoured("it comes with the traffic policies")
 
 
@@ -55,25 +66,50 @@ Namespaces = Annotated[tuple[str, ...], AfterValidator(_check_namespaces)]
 """An `exportTo`: “*” everywhere, “.” here, or names of namespaces (Istio, `validateExportTo`)."""
 
 
+MatchedPort = Annotated[Int, Field(ge=0, le=65535), AfterValidator(lambda port: port or None)] | None
+"""0 is as good as none (`validateHTTPRouteMatchRequest`)."""
+
+
+Status = Annotated[Int, Field(ge=200, le=600)]
+"""Of an answer (`validateHTTPStatus`)."""
+
+
 class PortSelector(Model):
     number: Port
 
 
 class Destination(Model):
-    host: Annotated[str, Field(min_length=1)]
-    subset: str | None = None
+    host: Annotated[DestinationHost, Field(min_length=1)]
+    subset: DnsLabel | None = None
     port: PortSelector | None = None
 
 
-class StringMatch(Model):
+def check_pattern(value: str) -> str:
+    """A regular expression that Envoy takes, of at most 1024 characters (`validateStringRegexp`)."""
+    if not value:
+        raise problem("invalid-regex", "it is empty", remedy="Write “.*” for anything.")
+    if len(value) > 1024:
+        raise problem(
+            "invalid-regex", "it is longer than 1024 characters", remedy="Write several matches in its place."
+        )
+    return check_regex(value)
+
+
+class UriMatch(Model):
+    """A path. An empty prefix is any path."""
+
     exact: str | None = None
     prefix: str | None = None
-    regex: Regex | None = None
+    regex: Annotated[str, AfterValidator(check_pattern)] | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> StringMatch:
+    def _one(self) -> UriMatch:
         exactly_one(self, "exact", "prefix", "regex")
         return self
+
+
+class StringMatch(UriMatch):
+    prefix: Annotated[str, Field(min_length=1)] | None = None
 
 
 class HeaderMatch(StringMatch):
@@ -86,27 +122,51 @@ class HeaderMatch(StringMatch):
         return self
 
 
-class HeaderOperations(Model):
-    set: dict[str, str] = {}
-    add: dict[str, str] = {}
-    remove: tuple[str, ...] = ()
+class WithoutMatch(HeaderMatch):
+    """Of `withoutHeaders`: there the regular expression “*”, which is none, is any value."""
 
-
-class Headers(Model):
-    request: HeaderOperations | None = None
-    response: HeaderOperations | None = None
+    regex: (
+        Annotated[str, AfterValidator(lambda value: value if value == "*" else check_pattern(value))] | None
+    ) = None
 
 
 class Percent(Model):
     value: Annotated[float, Field(ge=0, le=100)] = 0
 
+    @property
+    def per_million(self) -> int:
+        return round(self.value * 10_000)
+
+
+def _check_share(percent: Percent) -> Percent:
+    if 0 < percent.value < 0.0001:
+        raise problem(
+            "out-of-range", "it is less than 0.0001", remedy="Write 0, or at least 0.0001.", field="value"
+        )
+    return percent
+
+
+FaultPercent = Annotated[Percent, AfterValidator(_check_share)]
+"""`validatePercentage`"""
+
 
 class HTTPRouteDestination(Model):
     destination: Destination
     weight: Annotated[Int, Field(ge=0)] = 0
-    headers: Annotated[Headers | None, NOT_YET] = None
+    headers: Headers | None = None
 
 
 class RouteDestination(Model):
     destination: Destination
     weight: Annotated[Int, Field(ge=0)] = 0
+
+
+def check_weights(route: tuple[HTTPRouteDestination | RouteDestination, ...]) -> None:
+    """Refuse several destinations whose weights add up to nothing (Istio's validateWeights)."""
+    if len(route) > 1 and sum(each.weight for each in route) == 0:
+        raise problem(
+            "invalid-weight",
+            "the weights of the destinations add up to 0",
+            remedy="Give at least one of the destinations a weight above 0.",
+            field="route",
+        )

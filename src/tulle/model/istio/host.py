@@ -1,0 +1,83 @@
+"""Names of hosts and gateways as Istio's resources write them (pkg/config/validation/agent)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tulle.model.schema import problem
+
+_LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_WILDCARD_DOMAIN = re.compile(rf"(\*|(\*|\*-)?{_LABEL})(\.{_LABEL})*\.?")
+_GATEWAY = re.compile(rf"{_LABEL}/{_LABEL}|{_LABEL}(\.{_LABEL})*")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_host(text: str) -> bool:
+    """Whether it is a DNS name, with or without a wildcard in its first label (`ValidateWildcardDomain`)."""
+    labels = text.split(".")
+    return len(text) <= 255 and max(map(len, labels)) <= 63 and bool(_WILDCARD_DOMAIN.fullmatch(text))
+
+
+def _check_host(value: str) -> str:
+    if not is_host(value):
+        raise problem(
+            "invalid-hostname",
+            f"“{value}” is not a host name",
+            remedy="Write a DNS name; only its first label may begin with “*”. No port, no scheme.",
+        )
+    return value
+
+
+def _check_host_or_address(value: str) -> str:
+    return value if _is_address(value) else _check_host(value)
+
+
+def _check_destination(value: str) -> str:
+    if value == "*":
+        raise problem("invalid-hostname", "“*” is no destination", remedy="Write the name of one service.")
+    return _check_host(value)
+
+
+def _check_gateway(value: str) -> str:
+    if not _GATEWAY.fullmatch(value):
+        raise problem(
+            "invalid-name",
+            f"“{value}” does not name a gateway",
+            remedy="Write NAME, NAMESPACE/NAME, or “mesh” for all sidecars.",
+        )
+    return value
+
+
+def _check_subnet(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise problem(
+            "invalid-address",
+            f"“{value}” is not an address or a range of them",
+            remedy="Write 10.1.2.3 or 10.1.2.0/24.",
+        ) from None
+    return value
+
+
+Host = Annotated[str, AfterValidator(_check_host_or_address)]
+"""A name, a wildcard or an address."""
+DestinationHost = Annotated[str, AfterValidator(_check_destination)]
+GatewayName = Annotated[str, AfterValidator(_check_gateway)]
+Subnet = Annotated[str, AfterValidator(_check_subnet)]
+
+
+def host_covers(pattern: str, host: str) -> bool:
+    """Whether all that a host stands for is what a pattern stands for (Istio, `Name.SubsetOf`)."""
+    return pattern in ("*", host) or (pattern.startswith("*") and host.endswith(pattern[1:]))
