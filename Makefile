@@ -7,9 +7,12 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 RUN_PACKAGES  := nftables iproute2
-TEST_PACKAGES := nginx redis-server mariadb-server tcpdump curl
+TEST_PACKAGES := nginx redis-server mariadb-server tcpdump curl passt
 RUN_PROGRAMS  := nft ip nsenter unshare setpriv
-TEST_PROGRAMS := nginx redis-server redis-cli mariadbd mariadb tcpdump curl
+TEST_PROGRAMS := nginx redis-server redis-cli mariadbd mariadb tcpdump curl pasta
+
+# What is tried as an ordinary user too: programs, routes, gateways, up, exec, run, status, down and their mistakes.
+AS_USER := $(addprefix tests/netns/,shop test_bad_input.py test_lifecycle.py test_programs.py)
 
 .PHONY: help setup setup-test demo test check golden lock bench clean
 .DEFAULT_GOAL := help
@@ -29,7 +32,7 @@ demo: setup ## the bookshop on a mesh, with a guided tour
 test: setup-test ## every test (those that make network namespaces need root, to be an ordinary user too)
 	@$(BIN)/python -m pytest tests/unit tests/property tests/golden tests/wire -n $(JOBS) --dist loadfile -q
 	@$(BIN)/python -m pytest tests/netns --tx "$(JOBS)*popen//python=tools/isolated-python" --dist loadfile -q
-	@$(BIN)/python -m pytest tests/netns/test_lifecycle.py tests/netns/test_programs.py tests/netns/shop --as-user \
+	@$(BIN)/python -m pytest $(AS_USER) --as-user \
 	  --tx "$(JOBS)*popen//python=tools/isolated-python" --dist loadfile -q
 
 check: setup-test ## lint, types and layers

@@ -21,6 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--as-user"):
+        for item in items:
+            if (marker := item.get_closest_marker("root_only")) is not None:
+                item.add_marker(pytest.mark.skip(reason=f"root only: {marker.args[0]}"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def whose(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whose the meshes are."""
@@ -31,6 +38,17 @@ def whose(request: pytest.FixtureRequest) -> Iterator[None]:
         meshes.everybody = somebody
         yield
         meshes.everybody = None
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A test's own folder, of whoever has the meshes."""
+    if meshes.everybody is None:
+        return tmp_path
+    folder = meshes.everybody.folder / tmp_path.name
+    folder.mkdir()
+    os.chown(folder, meshes.everybody.uid, meshes.everybody.uid)
+    return folder
 
 
 # nft, ip and tcpdump stand in folders that an ordinary user's PATH does not have.

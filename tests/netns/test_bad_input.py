@@ -7,9 +7,9 @@ import re
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -240,6 +240,7 @@ def occupied(namespace: Path, port: int) -> Iterator[None]:
             holder.kill()
 
 
+@pytest.mark.root_only("from this machine only loopback ports lead into an ordinary user's mesh")
 def test_an_envoy_that_refuses_is_named_with_the_line_and_keeps_what_it_had(running: Mesh) -> None:
     with running.applied(LISTENERS + ROUTE):
         address = running.ready("pair", "front-istio")["address"]
@@ -266,23 +267,15 @@ def test_an_envoy_that_refuses_is_named_with_the_line_and_keeps_what_it_had(runn
 # -- the machine ------------------------------------------------------------------------------------
 
 
-def tulle_in(mesh: Mesh, *command: str) -> subprocess.CompletedProcess[str]:
-    """`COMMAND tulle up`, with the environment of a mesh."""
-    arguments = [*command, str(TULLE), "up", str(PAIR), "-d"]
-    with tempfile.TemporaryDirectory() as short:  # a socket's path has at most 107 bytes
-        env = {**mesh.env, "XDG_RUNTIME_DIR": short}
-        done = subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=60)
-    assert "Traceback" not in done.stderr
-    assert supervisor.running(mesh.home) is None
-    assert not mesh.layout.run.exists()
-    return done
-
-
 def test_a_missing_nft_is_named_with_its_package(mesh: Mesh) -> None:
     hidden = 'for each in $(which -a nft); do mount --bind /dev/null "$each"; done; exec "$@"'
-    refused = tulle_in(mesh, "unshare", "--mount", "sh", "-c", hidden, "sh")
+    command = ["unshare", "--mount", "sh", "-c", hidden, "sh", *mesh.command(TULLE, "up", PAIR, "-d")]
+    refused = subprocess.run(command, env=mesh.env, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1
-    assert re.search(r"^error: .*\bnft\b.*nftables", refused.stderr, re.MULTILINE)
+    (line,) = refused.stderr.splitlines()
+    assert re.search(r"^error: .*\bnft\b.*nftables", line)
+    assert supervisor.running(mesh.home) is None
+    assert not mesh.layout.run.exists()
 
 
 @contextmanager
@@ -306,6 +299,7 @@ def fill(path: Path) -> None:
             pass
 
 
+@pytest.mark.root_only("the disk is one that root mounts")
 def test_a_full_disk_starts_nothing(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "64k") as full, mesh_in(full / "home") as mesh:
         fill(full / "filler")
@@ -315,6 +309,7 @@ def test_a_full_disk_starts_nothing(tmp_path: Path) -> None:
         assert supervisor.running(mesh.home) is None
 
 
+@pytest.mark.root_only("the disk is one that root mounts")
 def test_a_disk_that_fills_up_refuses_changes_and_serves_on(tmp_path: Path) -> None:
     with disk(tmp_path / "disk", "64m") as full, mesh_in(full / "home") as mesh:
         mesh.up(PAIR)
@@ -422,7 +417,7 @@ def test_an_agent_with_a_token_that_is_wrong_or_used_is_refused(
         ("other", f"{secret}.{'0' * len(root)}", "another root"),
         ("none", "no token at all", "token"),
     ):
-        stranger = Mesh(tmp_path / name)
+        stranger = replace(running, home=tmp_path / name)
         refused = stranger.tulle("agent", *targets, "--join-token-file", "-", text=f"{token}\n", status=1)
         assert refused.stderr.splitlines()[-1].startswith("error: ") and reason in refused.stderr
     logged = [line for line in log.read_text()[known:].splitlines() if "refused a peer" in line]

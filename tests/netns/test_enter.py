@@ -15,6 +15,8 @@ from tulle.agent.enter import Entrance, command, describe, run
 from tulle.agent.mounts import Place
 from tulle.agent.process import Process
 
+pytestmark = pytest.mark.root_only("keepers are started here without a mesh, as root")
+
 ENV = {"PATH": "/usr/local/sbin:/usr/bin:/bin", "COLOUR": "blue"}
 PRIVILEGES = ("CapPrm", "CapEff", "CapInh", "CapAmb", "CapBnd")
 

@@ -18,6 +18,8 @@ from tulle.agent import namespace, uplink
 from tulle.agent.layout import Layout
 from tulle.agent.network import Network, NetworkError
 
+pytestmark = pytest.mark.root_only("namespaces are made here without a mesh, as root")
+
 CLIENT = """
 import socket, sys
 try:

@@ -20,6 +20,8 @@ from tulle.agent.layout import Layout
 from tulle.agent.neighbour import note_home
 from tulle.model.agentapi import Container, FileMount, Instance, Phase, Probe, RestartPolicy
 
+pytestmark = pytest.mark.root_only("workloads are started here without a mesh, as root")
+
 A, B = "10.201.0.10", "10.201.0.11"
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,28 @@ def test_a_killed_supervisor_is_cleaned_up_by_the_next(another: Mesh) -> None:
     another.down()
     assert remains(another.layout, before, first) == []
     assert remains(another.layout, before, second) == []
+
+
+def test_the_demo_runs_where_no_log_in_has_made_a_runtime_directory(somebody: Person) -> None:
+    """As after `su`, or in a container."""
+    bare = replace(somebody, folder=somebody.folder / "bare")
+    bare.folder.mkdir()
+    os.chown(bare.folder, bare.uid, bare.uid)
+    with mesh_in(bare.folder / "home", bare) as mesh:
+        assert mesh.layout.run == mesh.home / "run"
+        told = mesh.tulle("demo", timeout=240)
+        assert "11 of 11 workloads ready" in told.stdout
+        assert told.stdout.count("all answered") == 5
+        assert "no call failed" in told.stdout
+
+
+def test_a_missing_package_that_nobody_may_install_is_named_in_one_line(somebody: Person) -> None:
+    command = somebody.command(str(ROOT / "tools" / "packages"), "--programs", "not-there", "nftables")
+    done = subprocess.run(command, env=os.environ | somebody.environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "missing: not-there. Run: sudo apt-get install nftables   then try again."
+    ]
 
 
 def test_where_namespaces_are_forbidden_one_line_says_what_to_do(another: Mesh, somebody: Person) -> None:

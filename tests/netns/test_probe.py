@@ -13,6 +13,8 @@ from tulle.agent.probe import Prober, Verdict
 from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 from tulle.model.agentapi import Probe
 
+pytestmark = pytest.mark.root_only("namespaces are made here without a mesh, as root")
+
 ADDRESS = "10.201.0.77"
 SERVER = """
 import socket

@@ -16,6 +16,8 @@ from tulle.agent.redirect.apply import load
 from tulle.agent.redirect.plan import Redirect, plan_redirect, plan_services
 from tulle.kit.mark import PROXY_MARK
 
+pytestmark = pytest.mark.root_only("namespaces are made here without a mesh, as root")
+
 SERVER = """
 import socket, struct, sys, threading
 def serve(host, port):

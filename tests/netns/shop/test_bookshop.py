@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.netns.mesh import Mesh, wait_for
 
 WORKLOADS = {
@@ -41,6 +43,7 @@ def test_the_shop_is_open_on_this_machine(shop: Mesh) -> None:
     assert "An extremely entertaining book!" in page
 
 
+@pytest.mark.root_only("from this machine only loopback ports lead into an ordinary user's mesh")
 def test_the_gateway_answers_at_its_own_address_too(shop: Mesh) -> None:
     address = gateway(shop)["addresses"][0]
     assert get(f"http://{address}/")[0] == 200

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 
+import pytest
+
 from tests.netns.mesh import Mesh, program, wait_for
 from tests.netns.traces import mounted
 
@@ -85,6 +87,7 @@ def test_websocket_through_both_proxies(shop: Mesh) -> None:
     assert printed == ["HTTP/1.1 101 Switching Protocols", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "hello", "again"]
 
 
+@pytest.mark.root_only("an ordinary user's workloads reach this machine by pasta alone: test_outside.py")
 def test_what_lies_outside_of_the_mesh_is_reached_unless_the_mesh_says_no(shop: Mesh) -> None:
     """A server of this machine, at the address where the mesh meets it."""
     only = """

@@ -6,6 +6,8 @@ import json
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.netns.mesh import Mesh
 from tests.netns.shop.capture import captured
 
@@ -111,6 +113,7 @@ def test_a_caller_from_outside_reaches_http_and_tcp_in_plain_text(shop: Mesh) ->
     assert shop.execute("outsider.lab", "python3", "-c", listen).stdout == "ORDERS ready\n"
 
 
+@pytest.mark.root_only("from this machine only loopback ports lead into an ordinary user's mesh")
 def test_this_machine_reaches_a_workload_in_plain_text(shop: Mesh) -> None:
     address = shop.workload("lab", "echo-v1")["address"]
     with urllib.request.urlopen(f"http://{address}:8080/", timeout=10) as answer:
