@@ -7,9 +7,9 @@ BIN    := $(VENV)/bin
 JOBS   ?= 2
 
 RUN_PACKAGES  := nftables iproute2
-TEST_PACKAGES := nginx redis-server mariadb-server tcpdump curl passt
+TEST_PACKAGES := nginx redis-server mariadb-server tcpdump curl passt gcc libc6-dev
 RUN_PROGRAMS  := nft ip nsenter unshare setpriv
-TEST_PROGRAMS := nginx redis-server redis-cli mariadbd mariadb tcpdump curl pasta
+TEST_PROGRAMS := nginx redis-server redis-cli mariadbd mariadb tcpdump curl pasta gcc
 
 # What is tried as an ordinary user too: programs, routes, gateways, up, exec, run, status, down and their mistakes.
 AS_USER := $(addprefix tests/netns/,shop test_bad_input.py test_lifecycle.py test_programs.py)

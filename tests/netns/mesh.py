@@ -54,6 +54,8 @@ class Mesh:
     environment: Mapping[str, str] = field(default_factory=dict)
     person: Person | None = None
     """Whose mesh it is; None: root's."""
+    through: tuple[str, ...] = ()
+    """What commands are run by: `nsenter` with its options."""
 
     @property
     def layout(self) -> Layout:
@@ -62,7 +64,7 @@ class Mesh:
     def command(self, *arguments: str | Path) -> list[str]:
         """A command line of whoever has the mesh."""
         words = [str(each) for each in arguments]
-        return self.person.command(*words) if self.person else words
+        return [*self.through, *(self.person.command(*words) if self.person else words)]
 
     @property
     def env(self) -> dict[str, str]:
@@ -238,12 +240,12 @@ class Mesh:
 
 
 @contextmanager
-def mesh_in(home: Path, person: Person | None = None) -> Iterator[Mesh]:
+def mesh_in(home: Path, person: Person | None = None, through: tuple[str, ...] = ()) -> Iterator[Mesh]:
     """A mesh that is down again afterwards, with nothing left of it on this machine."""
     if person is None and everybody is not None:
         # A test's own folder is closed to others.
         person, home = everybody, everybody.folder / f"{home.parent.name}-{home.name}"
-    mesh = Mesh(home, person=person)
+    mesh = Mesh(home, person=person, through=through)
     before = observe(mesh.layout)
     seen = Traces()
     try:

@@ -287,3 +287,21 @@ async def _asking(socket: Path) -> tuple[Any, contextlib.AsyncExitStack]:
     await client.say(DeltaRequest(CLUSTER))
     await client.hear()
     return client, stack
+
+
+async def test_a_client_that_does_not_read_is_owed_the_last_state_and_no_more(tmp_path: Path) -> None:
+    size = 100_000
+    cache = cache_of()
+    async with serving(cache, tmp_path / "s") as server, connected(tmp_path / "s", "node") as client:
+        await client.say(DeltaRequest(CLUSTER))
+        while server.sent_messages == 0:
+            await asyncio.sleep(0)
+        for number in range(500):
+            cache.put("part", [Resource(CLUSTER, "a", number.to_bytes(4) * (size // 4))])
+            await asyncio.sleep(0)
+        assert server.sent_messages == 1
+        assert server.sent_bytes < 2 * size
+        await client.accept()
+        last = await client.accept()
+        assert last.resources[0].body == (499).to_bytes(4) * (size // 4)
+        assert server.sent_messages == 2

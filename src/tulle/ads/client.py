@@ -28,8 +28,9 @@ from tulle.kit.backoff import Backoff
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", -1),  # upstream is trusted, and a first response has everything
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # A control plane whose machine has vanished is noticed before a lease (20 s) has ended.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # The streams wait between their tries; the connection below them must not wait on its own.
     ("grpc.initial_reconnect_backoff_ms", 100),

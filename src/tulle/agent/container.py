@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from tulle.agent import enter, proxyless, retry
 from tulle.agent.host import Host, credentials, environment
 from tulle.agent.layout import Layout, process_name
-from tulle.agent.listening import missing_port
+from tulle.agent.listening import PortWatch
 from tulle.agent.mounts import Mounts, plan_files, plan_hide, plan_names, references
 from tulle.agent.neighbour import homes
 from tulle.agent.probe import Verdict
@@ -97,8 +96,11 @@ class Container:
         """Where a command can join the process, while it runs."""
         if self.process is None or not self.process.running:
             return None
+        return self._entrance(self.process)
+
+    def _entrance(self, process: Process) -> enter.Entrance:
         spec = self._plan()
-        return enter.Entrance(self.process.record.pid, spec.user, spec.env, spec.workdir)
+        return enter.Entrance(process.record.pid, spec.user, spec.env, spec.workdir)
 
     @property
     def _directory(self) -> Path:
@@ -248,20 +250,23 @@ class Container:
         """Without a readiness probe: ready from when its declared ports are open."""
         others = (each.readiness for each in self._assignment.containers)
         ports = () if any(others) or self.spec.init else self._assignment.ports
-        while lacking := missing_port(process.record.pid, ports):
+        watch = PortWatch(process.record.pid, ports)
+        while lacking := watch.lacking():
             self._become(Phase.STARTING, lacking)
             await asyncio.sleep(_PORT_PERIOD_SECONDS)
         self._become(Phase.RUNNING, "", ready=True)
 
     async def _check(self, process: Process, probe: Probe) -> Verdict:
         assignment, layout = self._assignment, self._host.layout
-        spec = self._plan()
-        entrance = enter.Entrance(process.record.pid, spec.user, spec.env, spec.workdir)
+
+        async def run_exec(command: tuple[str, ...], seconds: float) -> tuple[int, str]:
+            return await enter.run(self._entrance(process), command, seconds)
+
         return await self._host.check(
             probe,
             layout.namespace(assignment.namespace, assignment.name, assignment.incarnation),
             assignment.addresses[0],
-            partial(enter.run, entrance),
+            run_exec,
         )
 
 

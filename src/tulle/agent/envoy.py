@@ -27,7 +27,10 @@ DRAIN_SECONDS: Final = 30
 _PROGRAM: Final = "/run/tulle-envoy"
 """The program's path in its own mount namespace: the user it runs as need not reach where it is installed."""
 _PATIENCE_SECONDS = 5.0
-_POLL_SECONDS = 0.02
+_SHORTEST_POLL_SECONDS = 0.02
+_LONGEST_POLL_SECONDS = 1.0
+_POLL_SHARE = 0.2
+"""Of the time that an Envoy has taken so far: how much later than it was ready that may be noticed."""
 
 
 class AdminError(RuntimeError):
@@ -107,44 +110,54 @@ class Admin:
 
     async def get(self, path: str) -> bytes:
         """The body of an answer with status 200. Raises AdminError."""
-        return await self._ask("GET", path)
+        async with self._client() as client:
+            return await self._ask(client, "GET", path)
 
     async def post(self, path: str) -> None:
         """Change something. Raises AdminError."""
-        await self._ask("POST", path)
+        async with self._client() as client:
+            await self._ask(client, "POST", path)
 
-    async def live(self) -> bool:
+    async def until_ready(self, ports: frozenset[int]) -> None:
+        """Wait until Envoy is live with listeners on the ports, however long that takes.
+
+        Two hundred that start together are slow to start, and whoever asks each of them fifty times a second
+        makes them slower.
+        """
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        async with self._client() as client:
+            while not (await self._live(client) and await self._listens(client, ports)):
+                pause = _POLL_SHARE * (clock() - began)
+                await asyncio.sleep(min(max(pause, _SHORTEST_POLL_SECONDS), _LONGEST_POLL_SECONDS))
+
+    async def _live(self, client: httpx2.AsyncClient) -> bool:
         """Whether Envoy has its first configuration and works by it."""
         try:
-            return (await self.get("/ready")).strip() == b"LIVE"
+            return (await self._ask(client, "GET", "/ready")).strip() == b"LIVE"
         except AdminError:
             return False
 
-    async def listens(self, ports: frozenset[int]) -> bool:
+    async def _listens(self, client: httpx2.AsyncClient, ports: frozenset[int]) -> bool:
         """Whether there are listeners on all the ports.
 
         "LIVE" does not say so: an Envoy that refused its first listeners is live without them.
         """
         try:
-            listed: Mapping[str, Any] = json.loads(await self.get("/listeners?format=json"))
+            listed: Mapping[str, Any] = json.loads(await self._ask(client, "GET", "/listeners?format=json"))
         except (AdminError, ValueError):
             return False
         addresses = (status.get("local_address", {}) for status in listed.get("listener_statuses", ()))
         return ports <= {address.get("socket_address", {}).get("port_value") for address in addresses}
 
-    async def until_ready(self, ports: frozenset[int]) -> None:
-        """Wait until Envoy is live with listeners on the ports, however long that takes."""
-        while not (await self.live() and await self.listens(ports)):  # noqa: ASYNC110  another process
-            await asyncio.sleep(_POLL_SECONDS)
-
-    async def _ask(self, method: str, path: str) -> bytes:
+    def _client(self) -> httpx2.AsyncClient:
         # verify: there is no TLS on a Unix socket, and reading the trusted authorities costs 90 ms
         transport = httpx2.AsyncHTTPTransport(uds=str(self._socket), verify=False)
+        return httpx2.AsyncClient(transport=transport, timeout=_PATIENCE_SECONDS, trust_env=False)
+
+    async def _ask(self, client: httpx2.AsyncClient, method: str, path: str) -> bytes:
         try:
-            async with httpx2.AsyncClient(
-                transport=transport, timeout=_PATIENCE_SECONDS, trust_env=False
-            ) as client:
-                answer = await client.request(method, f"http://envoy{path}")
+            answer = await client.request(method, f"http://envoy{path}")
         except httpx2.TransportError as error:
             raise AdminError(f"Envoy does not answer on {self._socket}: {error}") from error
         if answer.status_code != HTTPStatus.OK:

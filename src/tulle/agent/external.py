@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tulle.agent.container import Container
 from tulle.agent.host import Host
-from tulle.agent.listening import missing_port
+from tulle.agent.listening import PortWatch
 from tulle.agent.process import Process
 from tulle.model.agentapi import Container as ContainerSpec
 from tulle.model.agentapi import Phase, WorkloadAssignment
@@ -26,7 +26,8 @@ class External(Container):
 
     async def _wait_for_ports(self, process: Process) -> None:
         # The command's end tells nobody here, so this goes on.
+        watch = PortWatch(process.record.pid, self._assignment.ports)
         while True:
-            lacking = missing_port(process.record.pid, self._assignment.ports)
+            lacking = watch.lacking()
             self._become(Phase.STARTING if lacking else Phase.RUNNING, lacking, ready=not lacking)
             await asyncio.sleep(_PERIOD_SECONDS)

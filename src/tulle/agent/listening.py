@@ -6,13 +6,58 @@ namespace of that process (proc(5)).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
 _LISTEN: Final = "0A"
 _UNCONNECTED: Final = "07"
+_GONE: Final = (FileNotFoundError, ProcessLookupError)
+"""The process has just ended, or the kernel has no IPv6."""
+_LONGEST_SECONDS: Final = 2.0
 _TABLES: Final = (("tcp", _LISTEN), ("tcp6", _LISTEN), ("udp", _UNCONNECTED), ("udp6", _UNCONNECTED))
+
+
+class PortWatch:
+    """Whether ports are open, to be asked again and again.
+
+    A table costs milliseconds, because the kernel goes through the connections of the whole machine for it;
+    how many sockets a namespace has costs nothing. So the tables are read when that number is another one,
+    and now and then, for a socket that came when another one went.
+    """
+
+    def __init__(self, pid: int, ports: Collection[int]) -> None:
+        self._pid = pid
+        self._ports = ports
+        self._counted: tuple[str, ...] = ()
+        self._valid_until = 0.0
+        self._lacking = "has not been looked at yet"
+
+    def lacking(self) -> str:
+        """Why not all of the ports can be reached at the namespace's own address; empty if they can."""
+        if not self._ports:
+            return ""
+        try:
+            counted, now = _sockets_in_use(self._pid), time.monotonic()
+            if counted != self._counted or now >= self._valid_until:
+                self._lacking = missing_port(self._pid, self._ports)
+                self._counted, self._valid_until = counted, now + _LONGEST_SECONDS
+        except OSError:
+            pass  # the agent is out of file descriptors: what it saw last is all that it knows
+        return self._lacking
+
+
+def _sockets_in_use(pid: int) -> tuple[str, ...]:
+    """The numbers of a namespace's sockets by protocol; the other numbers there are the whole machine's."""
+    found: list[str] = []
+    for name in ("sockstat", "sockstat6"):
+        try:
+            words = Path(f"/proc/{pid}/net/{name}").read_text().split()
+        except _GONE:
+            continue
+        found += (words[at + 1] for at, word in enumerate(words) if word == "inuse")
+    return tuple(found)
 
 
 def missing_port(pid: int, ports: Iterable[int]) -> str:
@@ -34,7 +79,7 @@ def listening(pid: int) -> tuple[frozenset[int], frozenset[int]]:
     for name, state in _TABLES:
         try:
             lines = Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
-        except OSError:  # the process has just ended, or the kernel has no IPv6
+        except _GONE:
             continue
         for address, port in parse(lines, state):
             (loopback if _is_loopback(address) else everywhere).add(port)

@@ -8,6 +8,7 @@ statistics. What counts as success follows kubelet (pkg/probe/{http,tcp,grpc,exe
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -46,6 +47,9 @@ _SERVING = 1
 _HEALTH_PATH = "/grpc.health.v1.Health/Check"
 
 
+_OWN_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What stops the agent from asking at all; it says nothing of the application."""
+_OWN_TROUBLE_SECONDS = 1.0
 _NO_ANSWER = (OSError, EOFError, ValueError, h11.ProtocolError, h2.exceptions.ProtocolError, DecodeError)
 
 
@@ -64,7 +68,19 @@ class Prober:
         self._sockets = sockets
 
     async def check(self, probe: Probe, namespace: Path | None, address: str, run_exec: RunExec) -> Verdict:
-        """One attempt, which takes at most the probe's own time-out. `namespace` None: the agent's own."""
+        """One attempt, which takes at most the probe's own time-out. `namespace` None: the agent's own.
+
+        An agent that cannot ask, because it is out of file descriptors, waits until it can: what it calls
+        unready leaves its callers.
+        """
+        while (verdict := await self._attempt(probe, namespace, address, run_exec)) is None:  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(_OWN_TROUBLE_SECONDS)
+        return verdict
+
+    async def _attempt(
+        self, probe: Probe, namespace: Path | None, address: str, run_exec: RunExec
+    ) -> Verdict | None:
+        """None: it could not be made."""
         try:
             async with asyncio.timeout(probe.timeout_seconds):
                 match probe.kind:
@@ -84,6 +100,8 @@ class Prober:
         except ConnectionRefusedError:
             return Verdict(False, f"nothing listens on port {probe.port}")
         except _NO_ANSWER as error:
+            if isinstance(error, OSError) and error.errno in _OWN_TROUBLE:
+                return None
             return Verdict(False, str(error) or type(error).__name__)
 
     async def _connected(self, namespace: Path | None, host: str, port: int) -> socket.socket:

@@ -21,7 +21,7 @@ from typing import Any
 from tulle.agent.layout import is_proxy
 from tulle.agent.mounts import NO_MOUNTS, Mounts
 from tulle.agent.program import missing, script
-from tulle.kit import durable
+from tulle.kit import durable, open_files
 
 LOG_BYTES = 10_000_000
 """Of each of a process's two log files."""
@@ -247,6 +247,8 @@ class Process:
             )
         except FileNotFoundError as error:
             raise ProcessError(missing(command[0])) from error
+        with contextlib.suppress(ProcessLookupError):
+            open_files.lower_limit_of(starter.pid)  # a keeper forks when it has read its standard input
         _, complaint = await starter.communicate(encode(spec, directory, log, stage))
         record = read_record(directory)
         if starter.returncode != 0 or record is None:

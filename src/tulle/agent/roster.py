@@ -20,6 +20,7 @@ from tulle.agent.host import Host
 from tulle.agent.network import NetworkError
 from tulle.agent.redirect.plan import plan_services
 from tulle.agent.workload import Workload
+from tulle.kit.backoff import Backoff
 from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
 
 _log = structlog.get_logger("tulle.agent")
@@ -27,6 +28,8 @@ _log = structlog.get_logger("tulle.agent")
 Name = tuple[str, str]
 """(namespace, name)"""
 Peers = tuple[str, tuple[tuple[str, str], ...]]
+_FIRST_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 30.0
 _OWN_LABELS = frozenset(
     ("version", "apps.kubernetes.io/pod-index", "pod-template-hash", "statefulset.kubernetes.io/pod-name")
 )
@@ -138,13 +141,17 @@ class Roster:
             turn.give()
 
     async def _run(self, workload: Workload) -> None:
-        try:
-            await workload.run()
-        except Exception as error:
-            # One workload's trouble stays its own.
-            own = workload.assignment
-            _log.exception("a workload could not be run", workload=f"{own.namespace}/{own.name}")
-            workload.give_up(f"the agent could not run it: {error}")
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS)
+        while True:
+            try:
+                await workload.run()
+                return
+            except Exception as error:
+                # One workload's trouble stays its own.
+                own = workload.assignment
+                _log.exception("a workload could not be run", workload=f"{own.namespace}/{own.name}")
+                workload.give_up(f"the agent could not run it: {error}")
+            await asyncio.sleep(backoff.next())
 
     async def _until_replaced(self, name: Name, workload: Workload, turn: _Turn) -> None:
         """Wait until another incarnation is wanted and it is its turn to go, or none is wanted. A turn that

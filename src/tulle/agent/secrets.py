@@ -158,7 +158,7 @@ class Secrets:
                 self._cache.put(part(*name), secrets_of(held))
                 async with self._renewed:
                     self._renewed.notify_all()
-                await alarm.until(self._clock, held.renewal(self._draw))
+                await alarm.until(self._clock, held.renewal(self._draw), held.not_before)
             held = await self._obtain(name, proxy)
             self._save(name, held)
 
@@ -193,7 +193,7 @@ class Secrets:
         except (OSError, InvalidSvid) as error:
             _log.warning("a kept certificate is of no use", folder=str(place), reason=str(error))
             return None
-        current = held.expires > self._clock.wall() and held.root_pem == self._root_pem()
+        current = held.covers(self._clock.wall()) and held.root_pem == self._root_pem()
         return held if current and str(held.identity) == identity else None
 
     def _save(self, name: Name, held: Svid) -> None:

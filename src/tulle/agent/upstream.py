@@ -126,9 +126,10 @@ class Upstream:
                 return
 
     async def run(self) -> NoReturn:
-        """Renew the host's certificate at half of its life, for ever."""
+        """Renew the host's certificate at half of its life, for ever; at once when the clock was set back."""
         while True:
-            await alarm.until(self._clock, self.svid.renewal(self._draw))
+            held = self.svid
+            await alarm.until(self._clock, held.renewal(self._draw), held.not_before)
             await self._renew()
 
     async def sign(
@@ -168,11 +169,11 @@ class Upstream:
             await self._channel.close()
 
     async def _renew(self) -> None:
-        """Until it works: over mTLS while the certificate lives, after that by proof of the key."""
+        """Until it works: over mTLS while the certificate is valid, otherwise by proof of the key."""
         backoff = Backoff(1.0, 60.0, draw=self._draw)
         while True:
             try:
-                if self._clock.wall() < self.svid.expires:
+                if self.svid.covers(self._clock.wall()):
                     answer = await self.sign("", "", svid.request(self._credentials.key()), for_proxy=False)
                     self._use(self._credentials.keep(answer.certificate_pem, answer.root_pem))
                 else:

@@ -45,13 +45,13 @@ from tulle.agent.roster import Roster
 from tulle.agent.secrets import Secrets
 from tulle.agent.upstream import Upstream
 from tulle.app.bulletin import Bulletin
-from tulle.app.log import configure
+from tulle.app.log import configure, say_once
 from tulle.app.pipeline import host_node
 from tulle.app.proxies import Proxies
 from tulle.app.settings import AgentOptions
 from tulle.identity import token
 from tulle.identity.token import InvalidToken, Token
-from tulle.kit import durable, unix_http
+from tulle.kit import durable, open_files, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.holdoff import HoldOff
 from tulle.model.agentapi import NameTable, WorkloadAssignment
@@ -65,6 +65,7 @@ _ADOPTION_SECONDS = 10.0
 def main(options: AgentOptions) -> int:
     """Run until SIGTERM. Returns the exit status."""
     configure()
+    open_files.raise_limit()
     try:
         paths = layout(options.home, enclosure.owner(os.environ, os.geteuid()), os.environ)
         asyncio.run(_run(options, paths))
@@ -82,6 +83,7 @@ def main(options: AgentOptions) -> int:
 
 
 async def _run(options: AgentOptions, paths: Layout) -> None:
+    say_once(asyncio.get_running_loop())
     work = asyncio.create_task(_serve(options, paths))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)

@@ -12,7 +12,8 @@ Name = tuple[str, str]
 
 
 class Bulletin:
-    """Passes workloads' states on, and again when the proxy of one connects or leaves."""
+    """Passes workloads' states on, and again when the proxy of one connects, leaves or has got another
+    certificate."""
 
     def __init__(
         self, server: Server, expires: Callable[[str, str], float], tell: Callable[[Instance], None]
@@ -39,14 +40,18 @@ class Bulletin:
 
     def _moved(self, name: Name) -> None:
         told = self._told[name]
-        if told.proxy_connected != self._connected(name):  # each acknowledgement of a proxy leads here
+        now = self._known(name)
+        if (told.certificate_expires, told.proxy_connected) != now:  # each acknowledgement leads here
             self._pass_on(told)
 
     def _pass_on(self, instance: Instance) -> None:
         name = instance.namespace, instance.name
-        known = {"certificate_expires": self._expires(*name), "proxy_connected": self._connected(name)}
-        self._told[name] = instance.model_copy(update=known)
+        expires, connected = self._known(name)
+        self._told[name] = instance.model_copy(
+            update={"certificate_expires": expires, "proxy_connected": connected}
+        )
         self._tell(self._told[name])
 
-    def _connected(self, name: Name) -> bool:
-        return self._server.subscription(proxy_node(name)) is not None
+    def _known(self, name: Name) -> tuple[float, bool]:
+        """(when its certificate ends, whether its proxy is connected)"""
+        return self._expires(*name), self._server.subscription(proxy_node(name)) is not None

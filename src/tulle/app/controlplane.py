@@ -28,7 +28,7 @@ from tulle.agent import enclosure
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.api import server as api
 from tulle.app.facade import Facade
-from tulle.app.log import configure
+from tulle.app.log import configure, say_once
 from tulle.app.notebook import Notebook
 from tulle.app.pipeline import Pipeline, host_node
 from tulle.app.relay import Relay
@@ -38,7 +38,7 @@ from tulle.identity.authority import AuthorityError
 from tulle.identity.registrar import Registrar
 from tulle.identity.serving import ServingCertificate
 from tulle.identity.token import Enrolment, EnrolmentError
-from tulle.kit import collector, durable, native_log, unix_http
+from tulle.kit import collector, durable, native_log, open_files, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
@@ -59,6 +59,7 @@ def main(options: ControlPlaneOptions) -> int:
     native_log.say_once()
     collector.calm()
     configure()
+    open_files.raise_limit()
     try:
         paths = layout(options.home, enclosure.owner(os.environ, os.geteuid()), os.environ)
         uvloop.run(_run(options, paths))
@@ -75,6 +76,7 @@ def main(options: ControlPlaneOptions) -> int:
 
 
 async def _run(options: ControlPlaneOptions, paths: Layout) -> None:
+    say_once(asyncio.get_running_loop())
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -32,6 +32,9 @@ from tulle.kit import durable
 from tulle.kit.clock import Clock
 
 ROOT_LIFETIME = datetime.timedelta(days=3650)
+ROOT_BACKDATED = datetime.timedelta(days=30)
+"""A clock that is found to be fast and set back must not make the root a thing of the future: nobody can be
+given another one."""
 _FILE = "authority.pem"
 
 
@@ -204,7 +207,7 @@ def _self_signed(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(seconds=BACKDATED_SECONDS))
+        .not_valid_before(now - ROOT_BACKDATED)
         .not_valid_after(now + ROOT_LIFETIME)
         .add_extension(
             x509.SubjectAlternativeName([x509.UniformResourceIdentifier(str(SpiffeId(trust_domain)))]),

@@ -18,9 +18,10 @@ from tulle.kit.clock import Clock
 
 
 class ServingCertificate:
-    """The control plane's SVID, renewed by the first handshake after half of its life.
+    """The control plane's SVID, renewed by the first handshake after half of its life, or before it.
 
-    No timer: a machine that sleeps through the renewal makes it up with the first connection.
+    No timer: a machine that sleeps through the renewal, or whose clock is set, makes it up with the first
+    connection.
     """
 
     def __init__(self, authority: Authority, clock: Clock) -> None:
@@ -32,7 +33,8 @@ class ServingCertificate:
     def current(self) -> Svid:
         """The SVID that a handshake now shall show."""
         with self._lock:
-            if self._clock.wall() >= self._svid.renewal(lambda: 0.5):
+            now = self._clock.wall()
+            if now >= self._svid.renewal(lambda: 0.5) or not self._svid.covers(now):
                 self._svid = self._issue()
             return self._svid
 

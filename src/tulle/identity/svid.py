@@ -118,6 +118,11 @@ class Svid:
     """Seconds since the epoch, as `expires`."""
     expires: float
 
+    def covers(self, moment: float) -> bool:
+        """Whether it is valid at a moment in seconds since the epoch (RFC 5280, 4.1.2.5: both ends belong
+        to it)."""
+        return self.not_before <= moment <= self.expires
+
     def renewal(self, random: Callable[[], float]) -> float:
         """When to ask for the next one: at half of the life that it had when issued, give or take a
         tenth (`random` gives 0 to 1), so that what started together does not ask together."""

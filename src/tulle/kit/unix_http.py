@@ -45,6 +45,8 @@ async def serve(application: Application, path: Path, *, ready: Callable[[], Non
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=1,
+        # How often in a row asyncio tries to accept, also when it is out of descriptors.
+        backlog=128,
     )
     server = _Server(configuration)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"http {path.name}")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.netns.mesh import TULLE, Mesh, program
+from tests.netns.traces import processes
 
 RATE = 300.0
 """Requests each second: what the promises of docs/design/failure.md are made at."""
@@ -46,6 +49,21 @@ class Outcome:
         return max(sent) - min(sent) if sent else 0.0
 
 
+def inhabitants(mesh: Mesh, workload: str, word: str = "", namespace: str = "three") -> set[int]:
+    """The processes of a workload, its proxy too; or those of a program."""
+    (path,) = mesh.layout.namespaces.glob(f"{namespace}.{workload}.*")
+    inside = f"net:[{path.stat().st_ino}]"
+    found = {each.pid for each in processes() if each.namespace == inside and word in each.words}
+    assert found
+    return found
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used so far (proc(5), stat fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def hold(seconds: float) -> None:
     """The load goes on for so long."""
     threading.Event().wait(seconds)
@@ -66,7 +84,11 @@ def load(mesh: Mesh, workload: str, url: str, *methods: str, rate: float = RATE)
         *(methods or ("GET",)),
     ]
     process = subprocess.Popen(
-        [str(TULLE), *command], env=mesh.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        mesh.command(TULLE, *command),
+        env=mesh.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     outcome = Outcome()
     assert process.stdin and process.stdout

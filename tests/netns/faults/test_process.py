@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.netns.faults.load import RATE, Outcome, hold, load
+from tests.netns.faults.load import RATE, Outcome, hold, inhabitants, load
 from tests.netns.mesh import Mesh, program, wait_for
 
 URL = "http://echo:8080/"
@@ -85,6 +85,32 @@ def test_a_proxy_of_a_server_that_stands_still_delays_what_it_has(three: Mesh) -
     tell("SIGSTOP of a server's Envoy", outcome)
     assert outcome.failures() == []
     assert outcome.total() > RATE * STANDSTILL_SECONDS / 2, "the other replicas go on"
+
+
+def test_a_proxy_of_a_client_that_stands_still_delays_its_own_calls(three: Mesh) -> None:
+    before = restarts(three)
+    with load(three, "client.three", URL, *ALL) as outcome:
+        with stopped(three.proxy_process("three", "client")):
+            hold(STANDSTILL_SECONDS)
+        all_ready(three)
+    tell("SIGSTOP of a client's Envoy", outcome)
+    assert outcome.failures() == []
+    assert outcome.slowest_seconds >= STANDSTILL_SECONDS / 2, "its calls have waited"
+    assert restarts(three) == before
+
+
+def test_a_program_that_stands_still_leaves_its_callers_and_comes_back(three: Mesh) -> None:
+    before = restarts(three)
+    with load(three, "client.three", URL, *ALL) as outcome:
+        (pid,) = inhabitants(three, "echo-1", "python3 ../programs/echo.py")
+        with stopped(pid):
+            wait_for("its probes have found out", lambda: not three.workload("three", "echo-1")["ready"])
+            hold(STANDSTILL_SECONDS)
+        all_ready(three)
+    tell("SIGSTOP of a program", outcome)
+    assert outcome.failures() == []
+    assert outcome.total() > RATE * STANDSTILL_SECONDS / 2, "the other replicas go on"
+    assert restarts(three) == before
 
 
 def test_a_killed_proxy_of_a_server_fails_no_request_that_may_be_repeated(three: Mesh) -> None:

@@ -5,21 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
-from tests.netns.faults.load import load
+from tests.netns.faults.load import inhabitants, load
 from tests.netns.mesh import Mesh, wait_for
-from tests.netns.traces import processes
 
 URL = "http://echo:8080/"
 IDEMPOTENT = ("GET", "PUT", "DELETE")
-
-
-def inhabitants(mesh: Mesh, workload: str, word: str = "") -> set[int]:
-    """The processes of a workload of `three`, its proxy too; or those of a program."""
-    (path,) = mesh.layout.namespaces.glob(f"three.{workload}.*")
-    inside = f"net:[{path.stat().st_ino}]"
-    found = {each.pid for each in processes() if each.namespace == inside and word in each.words}
-    assert found
-    return found
 
 
 def kill_under_load(mesh: Mesh, workload: str, victims: set[int]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
-from tulle.agent.listening import listening, missing_port, parse
+import pytest
+
+from tulle.agent.listening import PortWatch, listening, missing_port, parse
 
 TABLE = """\
    0: 00000000:2378 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0
@@ -46,3 +48,36 @@ def test_a_closed_port_is_named() -> None:
 
 def test_a_process_that_has_gone_listens_on_nothing() -> None:
     assert listening(2**22 + 1) == (frozenset(), frozenset())
+
+
+def test_a_watch_reads_the_tables_when_a_socket_came_or_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+
+    def counted(pid: int) -> tuple[frozenset[int], frozenset[int]]:
+        reads.append(pid)
+        return listening(pid)
+
+    monkeypatch.setattr("tulle.agent.listening.listening", counted)
+    monkeypatch.setattr("tulle.agent.listening._sockets_in_use", lambda _pid: tuple(in_use))
+    in_use = ["1"]
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+    watch = PortWatch(os.getpid(), (port,))
+    assert [watch.lacking() for _ in range(5)] == [f"does not listen on port {port} yet"] * 5
+    assert len(reads) == 1
+    with socket.create_server(("0.0.0.0", port)):
+        in_use = ["2"]
+        assert watch.lacking() == ""
+    assert len(reads) == 2
+
+
+def test_a_watch_sees_a_port_open_and_close() -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        watch = PortWatch(os.getpid(), (port,))
+        assert watch.lacking() == ""
+    assert watch.lacking() == f"does not listen on port {port} yet"
+
+
+def test_no_ports_are_never_missed() -> None:
+    assert PortWatch(2**22 + 1, ()).lacking() == ""

@@ -20,8 +20,10 @@ IDENTITY = "spiffe://cluster.local/ns/shop/sa/orders"
 class LoopClock(ManualClock):
     """Shows the virtual time of the event loop."""
 
+    set_by = 0.0
+
     def wall(self) -> float:
-        return 1_700_000_000 + asyncio.get_running_loop().time()
+        return 1_700_000_000 + self.set_by + asyncio.get_running_loop().time()
 
     def boot(self) -> float:
         return asyncio.get_running_loop().time()
@@ -113,6 +115,34 @@ async def test_is_renewed_at_half_of_its_life_with_a_new_key(host: Host) -> None
         assert asyncio.get_running_loop().time() - begun == pytest.approx(LIFETIME_SECONDS / 2, abs=2)
         assert host.served().key_pem != before.key_pem
         assert host.requests == 2
+
+
+@pytest.mark.parametrize("seconds", [-86_400, 86_401])
+async def test_is_issued_anew_within_ten_seconds_when_the_clock_jumps(host: Host, seconds: int) -> None:
+    async with host.secrets() as secrets:
+        secrets.put("shop", "orders", IDENTITY)
+        await secrets.issued("shop", "orders")
+        begun = asyncio.get_running_loop().time()
+        host.clock.set_by = seconds
+        assert not host.served().covers(host.clock.wall())
+        while host.requests == 1:
+            await asyncio.sleep(1)
+        await asyncio.sleep(0)
+        assert asyncio.get_running_loop().time() - begun <= 10
+        assert host.served().covers(host.clock.wall())
+        await asyncio.sleep(60)
+        assert host.requests == 2, "once"
+
+
+async def test_a_control_plane_whose_clock_is_fast_is_not_asked_in_a_busy_loop(host: Host) -> None:
+    async with host.secrets() as secrets:
+        secrets.put("shop", "orders", IDENTITY)
+        await secrets.issued("shop", "orders")
+        fast = ManualClock(1_700_100_000)
+        host.authority = authority.load(host.folder / "authority", "cluster.local", fast)
+        host.clock.set_by = -86400
+        await asyncio.sleep(60)
+        assert 2 <= host.requests <= 14
 
 
 async def test_starts_from_the_disk_without_a_control_plane(host: Host) -> None:

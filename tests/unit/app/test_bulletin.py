@@ -60,3 +60,15 @@ def test_a_workload_that_is_gone_is_not_told_of_again() -> None:
     server.tell()
     assert len(told) == 1
     assert server.watchers == []
+
+
+def test_another_certificate_is_told_when_its_proxy_has_acknowledged_it() -> None:
+    server: Any = _Server()
+    told: list[Instance] = []
+    expires = [7.0]
+    bulletin = Bulletin(server, lambda _namespace, _name: expires[0], told.append)
+    bulletin.put(WEB)
+    expires[0] = 8.0
+    server.tell()
+    server.tell()
+    assert [each.certificate_expires for each in told] == [7.0, 8.0]

@@ -20,14 +20,14 @@ class Machine:
     async def until(self, seconds_away: float) -> float:
         """Returns how much time passed."""
         begun = self.clock.boot()
-        await alarm.until(self.clock, self.clock.wall() + seconds_away, self.sleep)
+        await alarm.until(self.clock, self.clock.wall() + seconds_away, self.clock.wall() - 3600, self.sleep)
         return self.clock.boot() - begun
 
 
 async def test_waits_for_the_moment_in_slices() -> None:
     machine = Machine()
-    assert await machine.until(100) == 100
-    assert machine.slept == [30, 30, 30, 10]
+    assert await machine.until(98) == 98
+    assert machine.slept == [5] * 19 + [3]
 
 
 async def test_a_moment_that_has_passed_is_not_waited_for() -> None:
@@ -40,17 +40,23 @@ async def test_a_laptop_that_slept_through_it_notices_within_a_slice() -> None:
     machine = Machine()
     machine.suspended_seconds = 3 * 86400
     await machine.until(12 * 3600)
-    assert machine.slept == [30]
+    assert machine.slept == [5]
 
 
 async def test_a_wall_clock_that_is_set_back_does_not_put_it_off() -> None:
     machine = Machine()
-    machine.set_wall_by = -86400
+    machine.set_wall_by = -1800
     assert await machine.until(3600) == 3600
+
+
+async def test_a_wall_clock_that_is_set_to_before_the_beginning_is_noticed_within_a_slice() -> None:
+    machine = Machine()
+    machine.set_wall_by = -86400
+    assert await machine.until(3600) == 5
 
 
 async def test_a_wall_clock_that_is_set_forward_counts() -> None:
     machine = Machine()
     machine.set_wall_by = 86400
     await machine.until(3600)
-    assert machine.slept == [30]
+    assert machine.slept == [5]
