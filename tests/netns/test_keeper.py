@@ -18,6 +18,8 @@ import pytest
 from tulle.agent.mounts import Mounts, Place, plan_hide, plan_names, references
 from tulle.agent.process import CAP_NET_ADMIN, Process, ProcessError, Spec, User, find_keepers
 
+pytestmark = pytest.mark.root_only("keepers are started here without a mesh, as root")
+
 NOBODY = User(65534, 65534)
 PYTHON = os.path.realpath(sys.executable)
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -248,6 +250,35 @@ async def test_private_directories_are_empty_and_the_mesh_is_hidden(bench: Bench
     assert output.split() == ["/dev/shm:", "/run:", "/tmp:", "ls:", *output.split()[4:]]
     assert "No such file" in output
     assert not Path("/tmp/x").exists()
+
+
+DEVICES = """
+import json, os, pty, subprocess
+master, slave = pty.openpty()
+os.write(slave, b"told")
+with open("/dev/null", "r+b") as null, open("/dev/urandom", "rb") as random, open("/dev/stdout", "w") as out:
+    null.write(random.read(8))
+    shown = {"names": sorted(os.listdir("/dev")), "terminals": sorted(os.listdir("/dev/pts"))}
+    shown |= {"terminal": os.ttyname(slave), "read": os.read(master, 4).decode()}
+    print(json.dumps(shown), file=out)
+"""
+
+
+@pytest.mark.parametrize("user", [NOBODY, User(0, 0)])
+async def test_of_devices_there_are_those_that_any_program_may_expect(bench: Bench, user: User) -> None:
+    written = await bench.output(SYSTEM_PYTHON, "-c", DEVICES, mounts=hidden(bench), user=user)
+    names = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    assert json.loads(written) == {
+        "names": names.split(),
+        "terminals": ["0", "ptmx"],
+        "terminal": "/dev/pts/0",
+        "read": "told",
+    }
+
+
+async def test_a_device_that_a_command_names_is_there(bench: Bench) -> None:
+    assert await bench.output("ls", "/dev/kmsg", mounts=hidden(bench, "/dev/kmsg")) == "/dev/kmsg\n"
+    assert Path("/dev/kmsg").is_char_device(), "the host has one"
 
 
 async def test_what_a_command_needs_below_tmp_is_there_and_the_mesh_inside_of_it_is_not(

@@ -1,9 +1,9 @@
 """What a process sees of the file system, as instructions for its keeper (`keeper/view.py`). Pure but for
 `references`, which asks the file system where names lead.
 
-A process keeps the host's files, with a private /tmp, /run and /dev/shm and without the mesh's own
-directories. Directories of the host below the private ones come back when the command needs them: a fresh
-clone, a virtual environment or a test's directory often stands under /tmp.
+A process keeps the host's files, with a private /tmp, /run and /dev and without the mesh's own directories.
+Directories of the host below the private ones come back when the command needs them: a fresh clone, a virtual
+environment or a test's directory often stands under /tmp.
 """
 
 from __future__ import annotations
@@ -21,13 +21,25 @@ from tulle.model.agentapi import FileMount
 PRIVATE: Final = {"/tmp": 0o1777, "/run": 0o755, "/dev/shm": 0o1777}  # noqa: S108  that is the point
 """Directories that every process has to itself, and their modes."""
 
+DEVICES: Final = "/dev"
+"""Every process has one with what any program may expect there (`keeper/device.py`)."""
+_EXPECTED: Final = frozenset(
+    (
+        *("console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin"),
+        *("stdout", "tty", "urandom", "zero"),
+    )
+)
+"""What a process has of its own there, and the terminals of the host that it never has."""
+
 _CODE_VARIABLES: Final = frozenset(("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "VIRTUAL_ENV"))
 """Inherited variables whose paths a command needs; XDG_RUNTIME_DIR and its like shall stay hidden."""
 
 
 class Hide(TypedDict, total=False):
-    """An empty directory over a path, or what the host has at a path visible again."""
+    """An empty directory over a path, one with the devices that every program may expect, or what the host
+    has at a path visible again."""
 
+    devices: str
     empty: str
     mode: int
     keep: str
@@ -59,18 +71,20 @@ def plan_hide(masks: Iterable[Path], needed: Iterable[str]) -> tuple[Hide, ...]:
 
     Of a needed path below a private directory its top-level entry there comes back, so that what a program
     finds beside itself is there too. An inner instruction follows an outer one, so that a mask inside of a
-    directory that came back is still a mask.
+    directory that came back is still a mask. Of the host's devices those come back that a command names.
     """
-    hide: dict[str, Hide] = {path: {"empty": path, "mode": mode} for path, mode in PRIVATE.items()}
-    for path in needed:
-        for private in PRIVATE:
-            inside = PurePosixPath(path)
-            if inside != PurePosixPath(private) and inside.is_relative_to(private):
-                top = str(PurePosixPath(private, inside.relative_to(private).parts[0]))
-                hide[top] = {"keep": top}
+    hide: dict[str, Hide] = {DEVICES: {"devices": DEVICES}}
+    hide |= {path: {"empty": path, "mode": mode} for path, mode in PRIVATE.items()}
+    for path in map(PurePosixPath, needed):
+        for private in (*PRIVATE, DEVICES):
+            if path != PurePosixPath(private) and path.is_relative_to(private):
+                name = path.relative_to(private).parts[0]
+                if private != DEVICES or name not in _EXPECTED:
+                    top = str(PurePosixPath(private, name))
+                    hide[top] = {"keep": top}
     for mask in masks:
         hide[str(mask)] = {"empty": str(mask), "mode": 0o755}
-    return tuple(sorted(hide.values(), key=lambda item: _depth(item.get("keep") or item.get("empty") or "")))
+    return tuple(hide[path] for path in sorted(hide, key=_depth))
 
 
 def references(

@@ -12,6 +12,7 @@ HOME, RUN = Path("/home/u/.local/state/tulle"), Path("/run/tulle/00112233")
 
 def test_private_directories_and_the_mesh() -> None:
     assert plan_hide((HOME, RUN), ()) == (
+        {"devices": "/dev"},
         {"empty": "/run", "mode": 0o755},
         {"empty": "/tmp", "mode": 0o1777},
         {"empty": "/dev/shm", "mode": 0o1777},
@@ -23,6 +24,13 @@ def test_private_directories_and_the_mesh() -> None:
 def test_what_is_needed_below_a_private_directory_comes_back_from_its_top() -> None:
     hide = plan_hide((), ("/tmp/clone/.venv/bin/python", "/tmp/clone/app.py", "/usr/bin/env", "/tmp"))
     assert [item for item in hide if "keep" in item] == [{"keep": "/tmp/clone"}]
+
+
+def test_a_device_comes_back_that_a_command_names_and_no_terminal_of_the_host() -> None:
+    named = ("/dev/dri/renderD128", "/dev/null", "/dev/pts/3", "/dev/console", "/dev", "/dev/shm/mine")
+    hide = plan_hide((), named)
+    assert [item["keep"] for item in hide if "keep" in item] == ["/dev/dri", "/dev/shm/mine"]
+    assert hide[0] == {"devices": "/dev"}, "first, as what comes back is mounted in it"
 
 
 def test_the_mesh_stays_hidden_inside_of_what_came_back() -> None:

@@ -40,6 +40,9 @@ def execute(spec, output):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if spec["nested"]:
         nest(spec, os.open("/proc", os.O_PATH | os.O_CLOEXEC))
+    else:
+        # Whoever opens /dev/stdout has to own the pipe (as container runtimes do it).
+        os.fchown(output, spec["uid"], spec["gid"])
     drop_privileges(spec)
     try:
         os.chdir(spec["workdir"] or "/")

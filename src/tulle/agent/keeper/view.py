@@ -4,6 +4,7 @@
 import os
 import stat
 
+from device import furnish
 from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, give, mount, seal
 
 SYSTEM = ("/usr", "/etc", "/boot", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/sys")
@@ -14,9 +15,10 @@ files, without any capability."""
 class View:
     """Carries out what `mounts.py` planned. No file of the host is changed.
 
-    `hide`: directories, an outer before an inner one: an empty tmpfs over each, or (`keep`) what the host has
-    there, visible again. `place`: files and directories at paths that need not exist; they are as writable
-    as they ask, also below the directories of `SYSTEM`, which are read-only.
+    `hide`: directories, an outer before an inner one: an empty tmpfs over each, (`devices`) one with what any
+    program may expect in /dev, or (`keep`) what the host has there, visible again. `place`: files and
+    directories at paths that need not exist; they are as writable as they ask, also below the directories of
+    `SYSTEM`, which are read-only.
     """
 
     def __init__(self, spec):
@@ -39,7 +41,10 @@ class View:
         mount("tulle", self.spec["stage"], "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755")
         self.stage = os.open(self.spec["stage"], os.O_PATH)
         for item in self.spec["hide"]:
-            if "keep" in item:
+            if "devices" in item:
+                furnish(item["devices"])
+                self.private[item["devices"]] = True
+            elif "keep" in item:
                 if item["keep"] in self.sources:
                     kept = self.by_descriptor(self.sources[item["keep"]])
                     self.bind(kept, self.provide(item["keep"], kept), private=False)
