@@ -135,3 +135,29 @@ def test_a_subset_and_a_balancer_change_no_listener(shop: tuple[World, Resolutio
     after = bodies(*shop)
     assert after != before
     assert listeners(after) == listeners(before)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "filters: [{type: CORS, cors: {allowOrigins: ['*']}}]",
+        "sessionPersistence: {}",
+    ],
+)
+def test_the_first_route_that_switches_a_filter_on_changes_no_listener(rule: str) -> None:
+    world, resolution, findings = mesh(SHOP, "shop.yaml")
+    assert not findings
+    route = """
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: HTTPRoute
+    metadata: {{name: reviews, namespace: shop}}
+    spec:
+      parentRefs: [{{group: "", kind: Service, name: reviews}}]
+      rules: [{{{rule}backendRefs: [{{name: reviews, port: 9080}}]}}]
+    """
+    write(world, route.format(rule=""))
+    before = bodies(world, resolution)
+    write(world, route.format(rule=f"{rule}, "))
+    after = bodies(world, resolution)
+    assert after != before
+    assert listeners(after) == listeners(before)

@@ -36,7 +36,9 @@ kind: HTTPRoute
 apiVersion: gateway.networking.k8s.io/v1
 metadata: {name: rim, namespace: front}
 spec:
-  parentRefs: [{name: edge, namespace: shop}, {name: edge, namespace: shop, sectionName: https}]
+  parentRefs:
+  - {name: edge, namespace: shop, sectionName: http}
+  - {name: edge, namespace: shop, sectionName: https}
   hostnames: [a.example.com]
   rules: [{backendRefs: [{name: reviews, port: 9080, namespace: shop}]}]
 ---

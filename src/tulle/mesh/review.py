@@ -18,11 +18,12 @@ from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     DESTINATION_RULE,
     GATEWAY,
-    HTTP_ROUTE,
     ISTIO_GATEWAY,
+    ROUTES,
     VIRTUAL_SERVICE,
+    RouteResource,
 )
-from tulle.mesh.route.binding import GatewayResource, HttpRoute, listener_states
+from tulle.mesh.route.binding import GatewayResource, listener_states
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import (
     IstioGateway,
@@ -30,7 +31,8 @@ from tulle.mesh.route.istio_server import (
     is_terminated,
     secret_name,
 )
-from tulle.mesh.route.parent import backend_faults, verdict
+from tulle.mesh.route.parent import verdict
+from tulle.mesh.route.route_rule import faults
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.istio import Server
@@ -43,7 +45,7 @@ _CODES = {
     "InvalidKind": "invalid-reference-kind",
     "InvalidCertificateRef": "invalid-certificate",
 }
-_KINDS = (HTTP_ROUTE, GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
+_KINDS = (*ROUTES, GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
 
 
 class ReviewCells:
@@ -65,8 +67,8 @@ class ReviewCells:
         if resource is None:
             return ()
         match (key.group, key.kind):
-            case kind if kind == HTTP_ROUTE:
-                return tuple(self._http_route(resource))
+            case kind if kind in ROUTES:
+                return tuple(self._route(resource))
             case kind if kind == GATEWAY:
                 return tuple(self._gateway(resource))
             case kind if kind == VIRTUAL_SERVICE:
@@ -78,11 +80,11 @@ class ReviewCells:
 
     # -- Gateway API -----------------------------------------------------------------------------
 
-    def _http_route(self, route: HttpRoute) -> Iterator[Problem]:
+    def _route(self, route: RouteResource) -> Iterator[Problem]:
         at_gateway = False
         for index, ref in enumerate(route.spec.parent_refs):
             field = f"spec.parentRefs[{index}]"
-            said = verdict(self._world, route, ref)
+            said = verdict(self._world, self._hosts.attachments, route, ref)
             at_gateway |= (ref.group, ref.kind) == GATEWAY
             if said is not None and not said.accepted:
                 code = _NOT_FOUND if said.missing else "not-attached"
@@ -90,7 +92,7 @@ class ReviewCells:
             if (ref.group, ref.kind) == ("", "Service") and route.spec.hostnames:
                 message = "hostnames mean nothing at a Service: its own names are what callers use"
                 yield info(route, "spec.hostnames", "no-effect", message, "Remove hostnames.")
-        for field, fault in backend_faults(self._world, route, at_gateway):
+        for field, fault in faults(self._world, route, at_gateway):
             yield warning(route, field, _CODES[fault.reason], fault.message, fault.remedy)
         for index, rule in enumerate(route.spec.rules):
             if not sum(ref.weight for ref in rule.backend_refs) and not rule.filters:
@@ -124,7 +126,7 @@ class ReviewCells:
                 remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
                 yield warning(gateway, f"{field}.tls.certificateRefs", code, state.secret_message, remedy)
             if state.unknown_kinds:
-                message = "HTTPRoute is the only kind of route that is served"
+                message = "HTTPRoute and GRPCRoute are the only kinds of routes that are served"
                 yield warning(
                     gateway,
                     f"{field}.allowedRoutes.kinds",

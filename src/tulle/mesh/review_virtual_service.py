@@ -109,7 +109,7 @@ def _without_effect(world: World, hosts: HostCells, resource: VirtualService) ->
                 yield warning(resource, f"spec.hosts[{index}]", _NOT_FOUND, message, remedy)
             continue
         attached = [hosts.attached((host, port.number, Scope(resource.namespace))) for port in service.ports]
-        routes = [key for each in attached for key in each.http_routes]
+        routes = [key for each in attached for key in each.routes]
         others = [
             each.virtual_service
             for each in attached

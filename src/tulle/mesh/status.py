@@ -1,4 +1,4 @@
-"""The status of the Gateway API's kinds: GatewayClass, Gateway, HTTPRoute.
+"""The status of the Gateway API's kinds: GatewayClass, Gateway, HTTPRoute, GRPCRoute.
 
 Values as the specification writes them, without `lastTransitionTime`: there is no clock here, the
 composition root adds it when a condition changes. Read by the composition root.
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh.ingress import CONTROLLER, workload_name
-from tulle.mesh.route.attachment import GATEWAY, HTTP_ROUTE, Attachments
+from tulle.mesh.route.attachment import GATEWAY, ROUTES, Attachments, RouteResource
 from tulle.mesh.route.binding import (
     GatewayResource,
-    HttpRoute,
     ListenerState,
     bindings,
     listener_states,
 )
 from tulle.mesh.route.common import covers
-from tulle.mesh.route.parent import Verdict, backend_faults, verdict
+from tulle.mesh.route.parent import Verdict, verdict
+from tulle.mesh.route.route_rule import faults
 from tulle.mesh.world import World
 from tulle.model import gateway_api
 from tulle.model.gateway_api import GatewayClassSpec, ParentReference
@@ -42,8 +42,8 @@ class StatusCells:
         if resource is None:
             return None
         match (key.group, key.kind):
-            case kind if kind == HTTP_ROUTE:
-                return _of_route(self._world, resource)
+            case kind if kind in ROUTES:
+                return _of_route(self._world, self._attachments, resource)
             case kind if kind == GATEWAY:
                 return _of_gateway(self._world, self._attachments, resource)
             case kind if kind == GATEWAY_CLASS:
@@ -72,13 +72,13 @@ def _of_class(resource: Resource[GatewayClassSpec]) -> Json | None:
     return {"conditions": [_condition("Accepted", True, "Accepted", "served by this mesh", generation)]}
 
 
-# -- HTTPRoute --------------------------------------------------------------------------------------
+# -- routes -----------------------------------------------------------------------------------------
 
 
-def _of_route(world: World, route: HttpRoute) -> Json:
+def _of_route(world: World, attachments: Attachments, route: RouteResource) -> Json:
     parents: list[Json] = []
     for ref in route.spec.parent_refs:
-        said = verdict(world, route, ref)
+        said = verdict(world, attachments, route, ref)
         if said is not None:
             parents.append(
                 {
@@ -95,14 +95,14 @@ def _reference(ref: ParentReference) -> Json:
     return ref.model_dump(by_alias=True, exclude_none=True)
 
 
-def _route_conditions(world: World, route: HttpRoute, ref: ParentReference, said: Verdict) -> list[Json]:
+def _route_conditions(world: World, route: RouteResource, ref: ParentReference, said: Verdict) -> list[Json]:
     generation = route.metadata.generation
-    faults = backend_faults(world, route, (ref.group, ref.kind) == GATEWAY)
-    message = "; ".join(dict.fromkeys(fault.message for _, fault in faults))
-    reason = faults[0][1].reason if faults else "ResolvedRefs"
+    found = [fault for _, fault in faults(world, route, (ref.group, ref.kind) == GATEWAY)]
+    message = "; ".join(dict.fromkeys(fault.message for fault in found))
+    reason = found[0].reason if found else "ResolvedRefs"
     return [
         _condition("Accepted", said.accepted, said.reason, said.message, generation),
-        _condition("ResolvedRefs", not faults, reason, message, generation),
+        _condition("ResolvedRefs", not found, reason, message, generation),
     ]
 
 
@@ -159,7 +159,11 @@ def _listener_conditions(
     if state.secret_reason:
         resolved = (False, state.secret_reason, state.secret_message)
     elif state.unknown_kinds:
-        resolved = (False, "InvalidRouteKinds", "HTTPRoute is the only kind of route that is served")
+        resolved = (
+            False,
+            "InvalidRouteKinds",
+            "HTTPRoute and GRPCRoute are the only kinds of routes that are served",
+        )
     programmed = (True, "Programmed", "")
     if not state.serves:
         programmed = (False, "Invalid", accepted[2] or resolved[2])

@@ -114,6 +114,14 @@ _GATEWAY_API = (
     Kind(
         gateway_api.GROUP,
         ("v1", "v1alpha2"),
+        "GRPCRoute",
+        "grpcroutes",
+        (),
+        gateway_api.GRPCRouteSpec,
+    ),
+    Kind(
+        gateway_api.GROUP,
+        ("v1", "v1alpha2"),
         "TCPRoute",
         "tcproutes",
         (),

@@ -32,6 +32,7 @@ _STATUSES = {
     307: "TEMPORARY_REDIRECT",
     308: "PERMANENT_REDIRECT",
 }
+_NOT_FOUND = {500: "INTERNAL_SERVER_ERROR", 503: "SERVICE_UNAVAILABLE"}
 _PORTS = {"http": 80, "https": 443}
 _MILLION = 1_000_000
 
@@ -102,8 +103,8 @@ def forward(action: Forward, match: ValueMatch | None) -> Tree:
     holds before a cluster's."""
     built: Tree = {
         "timeout": NO_TIMEOUT if action.timeout_seconds is None else message.seconds(action.timeout_seconds),
-        # Gateway API: a backend that does not exist answers 500, in proportion to its weight.
-        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+        # Gateway API: a backend that does not exist answers so in proportion to its weight.
+        "cluster_not_found_response_code": _NOT_FOUND[action.missing_status],
         **_clusters(action.clusters),
     }
     if action.path is not None:

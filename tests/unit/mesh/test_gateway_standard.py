@@ -101,7 +101,9 @@ def test_a_gateway_serves_the_routes_bound_to_it_and_404_for_the_rest() -> None:
     assert status["addresses"] == [{"type": "IPAddress", "value": workload.address}]
     assert status["conditions"][0]["observedGeneration"] == 3
     assert status["listeners"][0]["attachedRoutes"] == 1
-    assert status["listeners"][0]["supportedKinds"] == [{"group": GROUP, "kind": "HTTPRoute"}]
+    assert status["listeners"][0]["supportedKinds"] == [
+        {"group": GROUP, "kind": kind} for kind in ("HTTPRoute", "GRPCRoute")
+    ]
 
 
 def test_the_parent_in_a_status_is_the_one_that_was_written() -> None:

@@ -68,10 +68,63 @@ def test_the_defaults_of_a_route_are_the_published_ones() -> None:
         ("backendRefs: [{name: a, port: 1, weight: -1}]", "out-of-range", "backendRefs[0].weight"),
         ("timeouts: {request: 1 second}", "invalid-duration", "timeouts.request"),
         ("timeouts: {request: 1s, backendRequest: 2s}", "invalid-timeout", "timeouts.backendRequest"),
-        ("timeouts: {request: 2s, backendRequest: 1s}", "not-honoured", "timeouts.backendRequest"),
-        ("filters: [{type: CORS, cors: {}}]", "not-honoured", "filters"),
+        (
+            "filters: [{type: CORS, cors: {allowOrigins: ['*', 'https://a']}}]",
+            "exclusive-fields",
+            "filters[0].cors.allowOrigins",
+        ),
+        (
+            "filters: [{type: CORS, cors: {allowOrigins: ['ftp://a']}}]",
+            "invalid-value",
+            "filters[0].cors.allowOrigins[0]",
+        ),
+        (
+            "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: ü}]}}]",
+            "invalid-value",
+            "filters[0].requestHeaderModifier.set[0].value",
+        ),
+        (
+            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}, fraction: "
+            "{numerator: 3, denominator: 2}}}]",
+            "out-of-range",
+            "filters[0].requestMirror.fraction.numerator",
+        ),
+        (
+            "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}, percent: 1, "
+            "fraction: {numerator: 1}}}]",
+            "exclusive-fields",
+            "filters[0].requestMirror.fraction",
+        ),
+        (
+            "filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: ü}}}]",
+            "invalid-path",
+            "filters[0].urlRewrite.path.replaceFullPath",
+        ),
+        (
+            "filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP}}]",
+            "not-honoured",
+            "filters[0].externalAuth",
+        ),
+        (
+            "backendRefs: [{name: a, port: 1, filters: [{type: CORS, cors: {}}]}]",
+            "not-honoured",
+            "backendRefs[0].filters",
+        ),
         ("filters: [{type: CORS}]", "exclusive-fields", "filters[0].type"),
-        ("retry: {attempts: 2}", "not-honoured", "retry"),
+        ("retry: {attempts: 0}", "out-of-range", "retry.attempts"),
+        ("retry: {codes: [200]}", "out-of-range", "retry.codes[0]"),
+        ("retry: {codes: [503, 503]}", "duplicate-name", "retry.codes"),
+        (
+            "sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}",
+            "missing-field",
+            "sessionPersistence.cookieConfig.lifetimeType",
+        ),
+        (
+            "sessionPersistence: {type: Header, cookieConfig: {}}",
+            "exclusive-fields",
+            "sessionPersistence.cookieConfig",
+        ),
+        ("sessionPersistence: {absoluteTimeout: 1h}", "not-honoured", "sessionPersistence"),
         (
             "{filters: [{type: RequestRedirect, requestRedirect: {}}], backendRefs: [{name: a, port: 1}]}",
             "exclusive-fields",
@@ -88,6 +141,26 @@ def test_the_rules_of_a_route(rule: str, code: str, field: str) -> None:
     finding = only(route(rule))
     assert (finding.code, finding.field) == (code, f"spec.rules[0].{field}"), finding
     assert finding.line == 6
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "field"),
+    [
+        ("matches: [{method: {}}]", "missing-field", "matches[0].method"),
+        ("matches: [{method: {service: a/b}}]", "invalid-name", "matches[0].method.service"),
+        ("matches: [{method: {method: 1a}}]", "invalid-name", "matches[0].method.method"),
+        (
+            "matches: [{method: {type: RegularExpression, method: '('}}]",
+            "invalid-regex",
+            "matches[0].method.method",
+        ),
+        ("filters: [{type: URLRewrite}]", "invalid-value", "filters[0].type"),
+        ("filters: [{type: RequestMirror}]", "exclusive-fields", "filters[0].type"),
+    ],
+)
+def test_the_rules_of_a_grpc_route(rule: str, code: str, field: str) -> None:
+    finding = only(document("GRPCRoute", f"rules: [{{{rule}}}]", V1))
+    assert (finding.code, finding.field) == (code, f"spec.rules[0].{field}"), finding
 
 
 def test_the_same_parent_may_not_stand_twice() -> None:

@@ -90,7 +90,8 @@ def describe_action(action: Forward | Redirect | Respond, origin: Origin) -> Ite
     for each in action.clusters:
         missing = each.cluster == MISSING_CLUSTER
         share = "" if len(action.clusters) == 1 else f"{each.weight} of {total} go to "
-        said = "nothing that is there: answered with 500" if missing else each.cluster
+        nothing = f"nothing that is there: answered with {action.missing_status}"
+        said = nothing if missing else each.cluster
         yield Step("cluster", f"{share}{said}", origin)
 
 

@@ -124,7 +124,8 @@ def evaluate_table(table: RouteTable, request: Request, steps: tuple[Step, ...] 
             return Outcome(Reason.ANSWERED, tuple(found), route=route, status=action.status)
         if all(each == _PASSTHROUGH for each in action.clusters):
             return Outcome(Reason.PASSED_THROUGH, tuple(found), action.clusters, route)
-        status = 500 if all(each.cluster == MISSING_CLUSTER for each in action.clusters) else None
+        missing = all(each.cluster == MISSING_CLUSTER for each in action.clusters)
+        status = action.missing_status if missing else None
         return Outcome(Reason.FORWARDED, tuple(found), action.clusters, route, status)
     return Outcome(
         Reason.NO_ROUTE, (*found, Step("route", "none of its routes takes this request")), status=404

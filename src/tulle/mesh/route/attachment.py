@@ -13,11 +13,13 @@ from tulle.kit.derived import Index
 from tulle.mesh.name import qualify
 from tulle.mesh.world import World
 from tulle.model import gateway_api, istio
-from tulle.model.gateway_api import HTTPRouteSpec
+from tulle.model.gateway_api import GRPCRouteSpec, HTTPRouteSpec
 from tulle.model.istio import MESH, Delegate, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
 HTTP_ROUTE = (gateway_api.GROUP, "HTTPRoute")
+GRPC_ROUTE = (gateway_api.GROUP, "GRPCRoute")
+ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
 GATEWAY = (gateway_api.GROUP, "Gateway")
 VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
 DESTINATION_RULE = (istio.GROUP, "DestinationRule")
@@ -30,6 +32,7 @@ _FOR_CALLERS = (VIRTUAL_SERVICE, DESTINATION_RULE)
 WILDCARD = "*"
 """The index key of all hosts with a wildcard: there are few, and each may concern any host."""
 
+RouteResource = Resource[HTTPRouteSpec] | Resource[GRPCRouteSpec]
 Parent = tuple[str, str, str, str]
 """group, kind, namespace and name of what a route attaches to"""
 
@@ -63,7 +66,9 @@ class Attachments:
     def __init__(self, world: World) -> None:
         self._domain = world.settings.cluster_domain
         graph, resources = world.graph, world.resources
-        self._by_parent: Index[Parent, Key, Resource[Any]] = Index(graph, resources, self._parents)
+        self._by_parent: Index[tuple[str, Parent], Key, Resource[Any]] = Index(
+            graph, resources, self._parents
+        )
         self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
         self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
         self._by_delegate: Index[Key, Key, Resource[Any]] = Index(graph, resources, self._delegates)
@@ -73,9 +78,9 @@ class Attachments:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def http_routes(self, parent: Parent) -> tuple[Resource[HTTPRouteSpec], ...]:
-        """The HTTPRoutes that name this parent, accepted by it or not."""
-        return self._by_parent.get(parent)
+    def routes(self, kind: str, parent: Parent) -> tuple[RouteResource, ...]:
+        """The HTTPRoutes or GRPCRoutes that name this parent, accepted by it or not."""
+        return self._by_parent.get((kind, parent))
 
     def virtual_services(self, host: str) -> tuple[Resource[VirtualServiceSpec], ...]:
         """The VirtualServices of the mesh that name this host; with `WILDCARD` those with any wildcard."""
@@ -103,11 +108,12 @@ class Attachments:
 
     # -- the keys --------------------------------------------------------------------------------
 
-    def _parents(self, key: Key, resource: Resource[Any]) -> Iterator[Parent]:
-        if (key.group, key.kind) == HTTP_ROUTE:
-            spec: HTTPRouteSpec = resource.spec
+    def _parents(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, Parent]]:
+        if (key.group, key.kind) in ROUTES:
+            spec: HTTPRouteSpec | GRPCRouteSpec = resource.spec
             for parent in spec.parent_refs:
-                yield (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
+                named = (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
+                yield key.kind, named
 
     def _virtual_service_hosts(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
         if (key.group, key.kind) == VIRTUAL_SERVICE:

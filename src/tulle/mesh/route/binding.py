@@ -8,19 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tulle.mesh.policy.certificate import certificate_fault
-from tulle.mesh.route.attachment import Attachments
-from tulle.mesh.route.common import intersection
+from tulle.mesh.route.attachment import GRPC_ROUTE, HTTP_ROUTE, ROUTES, Attachments, RouteResource
+from tulle.mesh.route.common import age, intersection
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.world import World
-from tulle.model import gateway_api
-from tulle.model.gateway_api import GatewaySpec, HTTPRouteSpec, Listener, ParentReference
+from tulle.model.gateway_api import GatewaySpec, Listener, ParentReference
 from tulle.model.resource import Key, Resource
 
 GatewayResource = Resource[GatewaySpec]
-HttpRoute = Resource[HTTPRouteSpec]
 
 _SERVED = ("HTTP", "HTTPS")
-_ROUTE_KIND = (gateway_api.GROUP, "HTTPRoute")
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 """The label that every namespace has by itself (Kubernetes, "Well-known labels")."""
 
@@ -92,7 +89,7 @@ def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
     listener = gateway.spec.listeners[index]
     supported = listener.protocol.upper() in _SERVED
     asked = [(kind.group, kind.kind) for kind in listener.allowed_routes.kinds]
-    kinds = tuple(kind for kind in dict.fromkeys(asked or [_ROUTE_KIND]) if supported and kind == _ROUTE_KIND)
+    kinds = tuple(kind for kind in dict.fromkeys(asked or ROUTES) if supported and kind in ROUTES)
     secrets: list[str] = []
     reason = message = ""
     if listener.protocol == "HTTPS" and listener.tls is None:
@@ -117,7 +114,7 @@ def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
         conflict=_conflict(gateway.spec.listeners, index),
         supported=supported,
         kinds=kinds,
-        unknown_kinds=any(kind != _ROUTE_KIND for kind in asked),
+        unknown_kinds=any(kind not in ROUTES for kind in asked),
         secrets=tuple(secrets),
         secret_reason=reason,
         secret_message=message,
@@ -141,8 +138,23 @@ def _conflict(listeners: tuple[Listener, ...], index: int) -> str:
 # -- routes -----------------------------------------------------------------------------------------
 
 
-def bind(world: World, gateway: GatewayResource, route: HttpRoute, ref: ParentReference) -> Bound:
+def bind(
+    world: World,
+    attachments: Attachments,
+    gateway: GatewayResource,
+    route: RouteResource,
+    ref: ParentReference,
+) -> Bound:
     """To which listeners of this gateway a route is bound by one of its parentRefs."""
+    found = _bind(world, gateway, route, ref)
+    refused = _refused(world, attachments, gateway)
+    left = tuple(each for each in found.listeners if (each[0], route.key) not in refused)
+    if found.listeners and not left:
+        return Bound("Conflicted")
+    return Bound(found.reason, left)
+
+
+def _bind(world: World, gateway: GatewayResource, route: RouteResource, ref: ParentReference) -> Bound:
     named = [
         state
         for state in listener_states(world, gateway)
@@ -150,14 +162,42 @@ def bind(world: World, gateway: GatewayResource, route: HttpRoute, ref: ParentRe
     ]
     if not named:
         return Bound("NoMatchingParent")
-    allowing = [
-        state for state in named if _ROUTE_KIND in state.kinds and _allows(world, gateway, state, route)
-    ]
+    kind = (route.key.group, route.key.kind)
+    allowing = [state for state in named if kind in state.kinds and _allows(world, gateway, state, route)]
     if not allowing:
         return Bound("NotAllowedByListeners")
     found = [(state.index, _hostnames(state, route)) for state in allowing]
     found = [(index, hostnames) for index, hostnames in found if hostnames]
     return Bound("Accepted", tuple(found)) if found else Bound("NoMatchingListenerHostname")
+
+
+def _refused(world: World, attachments: Attachments, gateway: GatewayResource) -> frozenset[tuple[int, Key]]:
+    """The routes that a listener does not take (index, key): of an HTTPRoute and a GRPCRoute with a host name
+    in common only the older one holds (`GRPCRouteSpec.hostnames`)."""
+    parent = (gateway.key.group, gateway.key.kind, gateway.namespace, gateway.name)
+    routes = [attachments.routes(kind, parent) for _, kind in (HTTP_ROUTE, GRPC_ROUTE)]
+    if not all(routes):
+        return frozenset()
+    taken: list[tuple[int, str, str]] = []
+    refused: set[tuple[int, Key]] = set()
+    for route in sorted((*routes[0], *routes[1]), key=age):
+        kind = route.key.kind
+        found = {
+            each
+            for ref in route.spec.parent_refs
+            if is_parent(ref, route, gateway.key)
+            for each in _bind(world, gateway, route, ref).listeners
+        }
+        for index, hostnames in found:
+            if any(
+                at == index and other != kind and intersection(name, hostname) is not None
+                for at, other, name in taken
+                for hostname in hostnames
+            ):
+                refused.add((index, route.key))
+            else:
+                taken += ((index, kind, hostname) for hostname in hostnames)
+    return frozenset(refused)
 
 
 def bindings(
@@ -166,23 +206,27 @@ def bindings(
     """For each listener by its index: the routes that are bound to it, with their host names there."""
     found: dict[int, dict[Key, tuple[str, ...]]] = {}
     key = gateway.key
-    for route in attachments.http_routes((key.group, key.kind, key.namespace, key.name)):
+    refused = _refused(world, attachments, gateway)
+    parent = (key.group, key.kind, key.namespace, key.name)
+    for route in (route for _, kind in ROUTES for route in attachments.routes(kind, parent)):
         for ref in route.spec.parent_refs:
             if not is_parent(ref, route, key):
                 continue
-            for index, hostnames in bind(world, gateway, route, ref).listeners:
+            for index, hostnames in _bind(world, gateway, route, ref).listeners:
+                if (index, route.key) in refused:
+                    continue
                 bound = found.setdefault(index, {})
                 bound[route.key] = tuple(dict.fromkeys((*bound.get(route.key, ()), *hostnames)))
     return found
 
 
-def is_parent(ref: ParentReference, route: HttpRoute, gateway: Key) -> bool:
+def is_parent(ref: ParentReference, route: RouteResource, gateway: Key) -> bool:
     """Whether a parentRef means this gateway."""
     meant = Key(ref.group, ref.kind, ref.namespace or route.namespace, ref.name)
     return meant == gateway
 
 
-def _allows(world: World, gateway: GatewayResource, state: ListenerState, route: HttpRoute) -> bool:
+def _allows(world: World, gateway: GatewayResource, state: ListenerState, route: RouteResource) -> bool:
     """Whether a listener takes routes of this namespace (`AllowedRoutes.namespaces`)."""
     namespaces = state.listener.allowed_routes.namespaces
     match namespaces.from_:
@@ -197,7 +241,7 @@ def _allows(world: World, gateway: GatewayResource, state: ListenerState, route:
             return namespaces.selector is not None and namespaces.selector.selects(labels)
 
 
-def _hostnames(state: ListenerState, route: HttpRoute) -> tuple[str, ...]:
+def _hostnames(state: ListenerState, route: RouteResource) -> tuple[str, ...]:
     """The host names that the listener and the route have in common (`HTTPRouteSpec.hostnames`)."""
     wanted = route.spec.hostnames or (state.hostname,)
     common = (intersection(state.hostname, hostname) for hostname in wanted)

@@ -1,4 +1,4 @@
-"""HTTPRoute (Gateway API) in the one vocabulary of the View.
+"""Routes of the Gateway API in the one vocabulary of the View: their order, and what an HTTPRoute matches.
 
 A route means the same wherever it is attached; what differs is only whether a ReferenceGrant is needed:
 at a gateway it is, in the mesh it is not, since there a route exposes nothing that a caller could not
@@ -11,36 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tulle.mesh.name import service_host
-from tulle.mesh.route.attachment import Attachments
-from tulle.mesh.route.common import Destination, age, forward
-from tulle.mesh.route.grant import permitted
+from tulle.mesh.route import grpc_route
+from tulle.mesh.route.attachment import GRPC_ROUTE, HTTP_ROUTE, Attachments, RouteResource
+from tulle.mesh.route.common import age
+from tulle.mesh.route.route_rule import Rule
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.view import (
-    Forward,
-    MatchKind,
-    NamedMatch,
-    Origin,
-    Protocol,
-    RequestMatch,
-    Respond,
-    Route,
-    ValueMatch,
-)
+from tulle.mesh.view import MatchKind, NamedMatch, Origin, Protocol, RequestMatch, Route, ValueMatch
 from tulle.mesh.world import World
 from tulle.model.gateway_api import (
-    HTTPBackendRef,
+    GRPCRouteRule,
     HTTPHeaderMatch,
     HTTPPathMatch,
     HTTPRouteMatch,
     HTTPRouteRule,
-    HTTPRouteSpec,
     ParentReference,
 )
-from tulle.model.resource import Key, Resource
-from tulle.model.schema import seconds
 
-Rank = tuple[int, int, int, int, int, tuple[str, str, str], int, int]
+Precedence = tuple[int, int, int, int, int]
+Rank = tuple[Precedence, tuple[str, str, str], int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,93 +39,40 @@ class RankedRoute:
     route: Route
 
 
-@dataclass(frozen=True, slots=True)
-class BackendFault:
-    """Why a backendRef has no cluster. `reason` is the specification's for the ResolvedRefs condition."""
-
-    reason: str
-    field: str
-    """Of the backendRef, the one that is wrong."""
-    message: str
-    remedy: str
-
-
 # -- translation ------------------------------------------------------------------------------------
 
 
-def ranked_routes(
-    world: World, resource: Resource[HTTPRouteSpec], at_gateway: bool
-) -> tuple[RankedRoute, ...]:
+def ranked_routes(world: World, resource: RouteResource, at_gateway: bool) -> tuple[RankedRoute, ...]:
     """One route for each match of each rule."""
     found: list[RankedRoute] = []
-    for index, rule in enumerate(resource.spec.rules):
-        action = _action(world, resource.key, rule, at_gateway)
-        for number, match in enumerate(rule.matches):
-            field = f"spec.rules[{index}]"
-            origin = Origin("HTTPRoute", resource.namespace, resource.name, f"{field}.matches[{number}]")
-            name = f"{resource.namespace}.{resource.name}.{rule.name or index}.{number}"
-            rank = (*_precedence(match), age(resource), index, number)
-            found.append(RankedRoute(rank, Route(name, _request_match(match), action, origin)))
+    for index, written in enumerate(resource.spec.rules):
+        rule = Rule(world, resource, index, at_gateway)
+        field = f"spec.rules[{index}]"
+        for number, (precedence, match) in enumerate(_matches(written)):
+            origin = Origin(
+                resource.key.kind, resource.namespace, resource.name, f"{field}.matches[{number}]"
+            )
+            name = f"{resource.namespace}.{resource.name}.{written.name or index}.{number}"
+            rank = (precedence, age(resource), index, number)
+            found.append(RankedRoute(rank, rule.route(name, match, origin)))
     return tuple(found)
 
 
 def in_order(routes: Iterable[RankedRoute]) -> tuple[Route, ...]:
-    """The routes of several HTTPRoutes as one list, the first that matches being the right one."""
+    """The routes of several resources as one list, the first that matches being the right one."""
     return tuple(each.route for each in sorted(routes, key=lambda each: each.rank))
 
 
-def _action(world: World, key: Key, rule: HTTPRouteRule, at_gateway: bool) -> Respond | Forward:
-    shares: list[tuple[str | None, int]] = []
-    for ref in rule.backend_refs:
-        found = backend(world, key, ref, at_gateway)
-        shares.append((found.cluster if isinstance(found, Destination) else None, ref.weight))
-    timeout = rule.timeouts.request if rule.timeouts is not None else None
-    return forward(shares, seconds(timeout) or None if timeout else None)
-
-
-def backend(world: World, route: Key, ref: HTTPBackendRef, at_gateway: bool) -> Destination | BackendFault:
-    """What a backendRef stands for."""
-    namespace = ref.namespace or route.namespace
-    if (ref.group, ref.kind) != ("", "Service"):
-        return BackendFault(
-            "InvalidKind",
-            "kind",
-            f"{ref.kind} ({ref.group or 'core'}) is not a kind that a route can send to",
-            "Refer to a Service.",
-        )
-    if at_gateway and not permitted(world, route, Key("", "Service", namespace, ref.name)):
-        return BackendFault(
-            "RefNotPermitted",
-            "namespace",
-            f"no ReferenceGrant in namespace {namespace} lets HTTPRoutes of {route.namespace} "
-            f"refer to Service {ref.name}",
-            f"Write a ReferenceGrant in namespace {namespace}, or move the route there.",
-        )
-    host = service_host(ref.name, namespace, world.settings.cluster_domain)
-    service = world.service(host)
-    if service is None:
-        return BackendFault(
-            "BackendNotFound",
-            "name",
-            f"there is no Service {ref.name} in namespace {namespace}; its requests are answered with 500",
-            "Apply the Service, or correct the name or the namespace.",
-        )
-    port = service.port(ref.port or 0)
-    if port is None or port.protocol is Protocol.UDP:
-        ports = ", ".join(str(each.number) for each in service.ports)
-        return BackendFault(
-            "BackendNotFound",
-            "port",
-            f"Service {namespace}/{ref.name} has no port {ref.port}; its requests are answered with 500",
-            f"Use one of its ports: {ports}." if ports else "Give the Service a port.",
-        )
-    return Destination(host, port.number)
+def _matches(rule: HTTPRouteRule | GRPCRouteRule) -> list[tuple[Precedence, RequestMatch]]:
+    if isinstance(rule, HTTPRouteRule):
+        return [(_precedence(match), _request_match(match)) for match in rule.matches]
+    return grpc_route.matches(rule)
 
 
 # -- matches ----------------------------------------------------------------------------------------
 
 
-def _precedence(match: HTTPRouteMatch) -> tuple[int, int, int, int, int]:
+def _precedence(match: HTTPRouteMatch) -> Precedence:
     """The specification's order (`HTTPRouteRule.matches`): an exact path, the longest prefix, a method, the
     most headers, the most query parameters. For a regular expression the order is the implementation's:
     here it comes after exact paths and before prefixes, so that `/` does not hide it.
@@ -192,23 +127,28 @@ def _value(match: HTTPHeaderMatch) -> ValueMatch:
 
 def attached(
     attachments: Attachments, service: Service, port: ServicePort, scope: str
-) -> tuple[Resource[HTTPRouteSpec], ...]:
-    """The HTTPRoutes that hold for callers of `scope` when they call this port of a Service.
+) -> tuple[RouteResource, ...]:
+    """The routes that hold for callers of `scope` when they call this port of a Service.
 
     Routes of the caller's own namespace (consumer routes) stand before those of the Service's namespace
     (producer routes), and the two are not merged; others do not count (GEP-1426, "Multiple routes for a
-    Service"). A scope "" is a caller from any other namespace.
+    Service"). Nor are kinds merged: GRPCRoutes stand before HTTPRoutes (GEP-1294, "Route type specificity").
+    A scope "" is a caller from any other namespace.
     """
     if not (port.protocol.is_http or port.protocol is Protocol.DETECT):
         return ()
     parent = ("", "Service", service.namespace, service.name)
-    routes = [
-        route
-        for route in attachments.http_routes(parent)
-        if any(names_port(ref, route.namespace, service, port) for ref in route.spec.parent_refs)
-    ]
-    own = tuple(route for route in routes if route.namespace == scope)
-    return own or tuple(route for route in routes if route.namespace == service.namespace)
+    for namespace in dict.fromkeys((scope, service.namespace)):
+        for _, kind in (GRPC_ROUTE, HTTP_ROUTE):
+            found = tuple(
+                route
+                for route in attachments.routes(kind, parent)
+                if route.namespace == namespace
+                and any(names_port(ref, namespace, service, port) for ref in route.spec.parent_refs)
+            )
+            if found:
+                return found
+    return ()
 
 
 def names_port(ref: ParentReference, namespace: str, service: Service, port: ServicePort) -> bool:

@@ -1,4 +1,4 @@
-"""The listeners of a Gateway (Gateway API) with the HTTPRoutes bound to them.
+"""The listeners of a Gateway (Gateway API) with the routes bound to them.
 
 Read by `gateway.py`.
 """
@@ -11,6 +11,7 @@ from tulle.mesh.route.binding import GatewayResource, ListenerState, bindings, l
 from tulle.mesh.route.common import covers, specificity
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
     GatewayChain,
@@ -54,7 +55,7 @@ def _server(
     port = state.listener.port
     origin = Origin("Gateway", gateway.namespace, gateway.name, f"spec.listeners[{state.index}]")
     made = [
-        VirtualHost(f"{domain}:{port}", (domain,), _routes(hosts, bound, domain), origin)
+        VirtualHost(f"{domain}:{port}", (domain,), _routes(hosts, state, bound, domain), origin)
         for domain in _domains(state, others, bound)
     ]
     if state.protocol == "HTTP":
@@ -83,7 +84,9 @@ def _domains(
     return sorted(domain for domain in own if not any(covers(each, domain) for each in narrower))
 
 
-def _routes(hosts: HostCells, bound: Mapping[Key, tuple[str, ...]], domain: str) -> tuple[Route, ...]:
+def _routes(
+    hosts: HostCells, state: ListenerState, bound: Mapping[Key, tuple[str, ...]], domain: str
+) -> tuple[Route, ...]:
     """The routes for one host name: those bound by the most specific host name first, whatever they match;
     within one the order of matches (`HTTPRouteSpec.hostnames`).
     """
@@ -92,7 +95,8 @@ def _routes(hosts: HostCells, bound: Mapping[Key, tuple[str, ...]], domain: str)
         covering = [specificity(hostname) for hostname in hostnames if covers(hostname, domain)]
         if covering:
             found += ((min(covering), each) for each in hosts.ranked((key, True)))
-    return _in_order(found)
+    scheme = state.protocol.lower()
+    return tuple(arrived_at(route, state.listener.port, scheme) for route in _in_order(found))
 
 
 def _in_order(found: Iterable[tuple[tuple[int, int], RankedRoute]]) -> tuple[Route, ...]:

@@ -16,16 +16,16 @@ from dataclasses import dataclass, replace
 from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import DESTINATION_RULE, HTTP_ROUTE, Attachments, ForCallers
+from tulle.mesh.route.attachment import DESTINATION_RULE, ROUTES, Attachments, ForCallers, RouteResource
 from tulle.mesh.route.common import Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
 from tulle.mesh.route.istio_match import Arrival
+from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
-from tulle.model.gateway_api import HTTPRouteSpec
 from tulle.model.istio import MESH, DestinationRuleSpec
 from tulle.model.resource import Key, Resource
 
@@ -35,9 +35,9 @@ HostPort = tuple[str, int, Scope]
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The resources that route a port: HTTPRoutes, or else one VirtualService, or none."""
+    """The resources that route a port: HTTPRoutes or GRPCRoutes, or else one VirtualService, or none."""
 
-    http_routes: tuple[Key, ...] = ()
+    routes: tuple[Key, ...] = ()
     virtual_service: Key | None = None
     http: bool = False
     """Whether they make a port HTTP for which nobody declared a protocol."""
@@ -148,7 +148,7 @@ class HostCells:
         world = self._world
         domain = world.settings.cluster_domain
         found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
-        routes: tuple[Resource[HTTPRouteSpec], ...] = world.of_kind(*HTTP_ROUTE, scope)
+        routes: list[RouteResource] = [each for kind in ROUTES for each in world.of_kind(*kind, scope)]
         for route in routes:
             found |= {
                 service_host(ref.name, ref.namespace or scope, domain)
@@ -185,8 +185,8 @@ class HostCells:
         return gateway_api.ranked_routes(self._world, resource, at_gateway) if resource is not None else ()
 
     def _find_attached(self, at: HostPort) -> Attached:
-        """HTTPRoutes stand before a VirtualService for the same host: the two languages are not mixed
-        (Istio leaves undefined what a mixture does). The VirtualService has a finding that says so.
+        """Routes of the Gateway API stand before a VirtualService for the same host: the two languages are
+        not mixed (Istio leaves undefined what a mixture does). The VirtualService has a finding for it.
         """
         host, number, vantage = at
         found = self.port(host, number)
@@ -210,9 +210,9 @@ class HostCells:
         if found is None:
             return ()
         attached = self.attached(at)
-        if attached.http_routes:
-            ranked = [each for key in attached.http_routes for each in self.ranked((key, False))]
-            return gateway_api.in_order(ranked)
+        if attached.routes:
+            ranked = [each for key in attached.routes for each in self.ranked((key, False))]
+            return tuple(arrived_at(route, at[1], "http") for route in gateway_api.in_order(ranked))
         if attached.virtual_service is not None:
             resource = self._world.resource(attached.virtual_service)
             if resource is not None and (

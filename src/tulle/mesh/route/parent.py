@@ -1,4 +1,4 @@
-"""What becomes of an HTTPRoute at each of its parents, and of what it refers to.
+"""What becomes of a route at each of its parents.
 
 Read by `status.py` for conditions and by `review.py` for findings.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tulle.mesh.name import service_host
-from tulle.mesh.route.attachment import GATEWAY
-from tulle.mesh.route.binding import GatewayResource, HttpRoute, bind
-from tulle.mesh.route.gateway_api import BackendFault, backend, names_port
+from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, HTTP_ROUTE, Attachments, RouteResource
+from tulle.mesh.route.binding import GatewayResource, bind
+from tulle.mesh.route.gateway_api import names_port
 from tulle.mesh.view import Protocol
 from tulle.mesh.world import World
 from tulle.model.gateway_api import ParentReference
@@ -19,6 +19,7 @@ from tulle.model.resource import Key
 _REFUSALS = {
     "NoMatchingParent": "no listener of the Gateway has this sectionName or port",
     "NotAllowedByListeners": "allowedRoutes of the Gateway's listeners do not let this route in",
+    "Conflicted": "an older route of another kind has a host name of this one, and the two are not merged",
     "NoMatchingListenerHostname": "no host name is in both the route's hostnames and a listener's hostname",
 }
 
@@ -37,27 +38,33 @@ class Verdict:
         return self.reason == "Accepted"
 
 
-def verdict(world: World, route: HttpRoute, ref: ParentReference) -> Verdict | None:
+def verdict(
+    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference
+) -> Verdict | None:
     """What the parent of a parentRef says; None if it is somebody else's."""
     namespace = ref.namespace or route.namespace
     if (ref.group, ref.kind) == GATEWAY:
-        return _of_gateway(world, route, ref, namespace)
+        return _of_gateway(world, attachments, route, ref, namespace)
     if (ref.group, ref.kind) == ("", "Service"):
-        return _of_service(world, route, ref, namespace)
+        return _of_service(world, attachments, route, ref, namespace)
     return Verdict("NoMatchingParent", f"{ref.kind} ({ref.group or 'core'}) cannot be the parent of a route")
 
 
-def _of_gateway(world: World, route: HttpRoute, ref: ParentReference, namespace: str) -> Verdict | None:
+def _of_gateway(
+    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference, namespace: str
+) -> Verdict | None:
     gateway: GatewayResource | None = world.resource(Key(*GATEWAY, namespace, ref.name))
     if gateway is None:
         return Verdict("NoMatchingParent", f"there is no Gateway {namespace}/{ref.name}", missing=True)
     if not world.handles_class(gateway.spec.gateway_class_name):
         return None
-    bound = bind(world, gateway, route, ref)
+    bound = bind(world, attachments, gateway, route, ref)
     return Verdict(bound.reason, _REFUSALS.get(bound.reason, ""))
 
 
-def _of_service(world: World, route: HttpRoute, ref: ParentReference, namespace: str) -> Verdict:
+def _of_service(
+    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference, namespace: str
+) -> Verdict:
     service = world.service(service_host(ref.name, namespace, world.settings.cluster_domain))
     if service is None:
         return Verdict("NoMatchingParent", f"there is no Service {namespace}/{ref.name}", missing=True)
@@ -66,15 +73,19 @@ def _of_service(world: World, route: HttpRoute, ref: ParentReference, namespace:
         return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} has no such port")
     if not any(port.protocol.is_http or port.protocol is Protocol.DETECT for port in named):
         return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} does not speak HTTP there")
+    if (route.key.group, route.key.kind) == HTTP_ROUTE:
+        parent = ("", "Service", service.namespace, service.name)
+        calls = [
+            each for each in attachments.routes(GRPC_ROUTE[1], parent) if each.namespace == route.namespace
+        ]
+        if all(
+            any(
+                names_port(other, each.namespace, service, port)
+                for each in calls
+                for other in each.spec.parent_refs
+            )
+            for port in named
+        ):
+            message = f"a GRPCRoute for Service {namespace}/{ref.name} stands before this one (GEP-1294)"
+            return Verdict("Conflicted", message)
     return Verdict("Accepted")
-
-
-def backend_faults(world: World, route: HttpRoute, at_gateway: bool) -> tuple[tuple[str, BackendFault], ...]:
-    """Every backendRef that cannot be used, by its field. At a gateway a ReferenceGrant may be needed."""
-    found: list[tuple[str, BackendFault]] = []
-    for index, rule in enumerate(route.spec.rules):
-        for number, ref in enumerate(rule.backend_refs):
-            fault = backend(world, route.key, ref, at_gateway)
-            if isinstance(fault, BackendFault):
-                found.append((f"spec.rules[{index}].backendRefs[{number}].{fault.field}", fault))
-    return tuple(found)

@@ -136,7 +136,7 @@ class Session:
 @dataclass(frozen=True, slots=True)
 class WeightedCluster:
     cluster: str
-    """A cluster that does not exist answers 500."""
+    """A cluster that does not exist answers in place."""
     weight: int = 1
     request: HeaderChanges | None = None
     response: HeaderChanges | None = None
@@ -162,6 +162,8 @@ class Forward:
     hash_keys: tuple[HashKey, ...] = ()
     """The first that a request has decides."""
     session: Session | None = None
+    missing_status: int = 500
+    """500 or 503: the answer for a cluster that does not exist."""
 
 
 class PortChoice(StrEnum):

@@ -10,6 +10,23 @@ from tulle.model.gateway_api.gateway import (
     RouteGroupKind,
     RouteNamespaces,
 )
+from tulle.model.gateway_api.grpc_route import (
+    GRPCBackendRef,
+    GRPCHeaderMatch,
+    GRPCMethodMatch,
+    GRPCRouteFilter,
+    GRPCRouteMatch,
+    GRPCRouteRule,
+    GRPCRouteSpec,
+)
+from tulle.model.gateway_api.http_filter import (
+    HTTPCORSFilter,
+    HTTPHeader,
+    HTTPHeaderFilter,
+    HTTPPathModifier,
+    HTTPRequestMirrorFilter,
+    HTTPRequestRedirectFilter,
+)
 from tulle.model.gateway_api.http_route import (
     HTTPBackendRef,
     HTTPHeaderMatch,
@@ -28,6 +45,7 @@ from tulle.model.gateway_api.shared import (
     BackendObjectReference,
     ParentReference,
     SecretObjectReference,
+    SessionPersistence,
 )
 
 GROUP = "gateway.networking.k8s.io"
@@ -37,12 +55,25 @@ __all__ = [
     "AllowedRoutes",
     "BackendObjectReference",
     "BackendTLSPolicySpec",
+    "GRPCBackendRef",
+    "GRPCHeaderMatch",
+    "GRPCMethodMatch",
+    "GRPCRouteFilter",
+    "GRPCRouteMatch",
+    "GRPCRouteRule",
+    "GRPCRouteSpec",
     "GatewayClassSpec",
     "GatewaySpec",
     "HTTPBackendRef",
+    "HTTPCORSFilter",
+    "HTTPHeader",
+    "HTTPHeaderFilter",
     "HTTPHeaderMatch",
     "HTTPPathMatch",
+    "HTTPPathModifier",
     "HTTPQueryParamMatch",
+    "HTTPRequestMirrorFilter",
+    "HTTPRequestRedirectFilter",
     "HTTPRouteFilter",
     "HTTPRouteMatch",
     "HTTPRouteRule",
@@ -58,6 +89,7 @@ __all__ = [
     "RouteGroupKind",
     "RouteNamespaces",
     "SecretObjectReference",
+    "SessionPersistence",
     "TCPRouteSpec",
     "TLSRouteSpec",
     "UDPRouteSpec",

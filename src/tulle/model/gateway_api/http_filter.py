@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
 from tulle.model.gateway_api.shared import (
+    NOT_YET,
     BackendObjectReference,
     Fraction,
     LocalObjectReference,
@@ -32,9 +33,12 @@ def check_names(items: Sequence[_Named], field: str) -> None:
             )
 
 
+HeaderValue = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[!-~]+([\t ]?[!-~]+)*$")]
+
+
 class HTTPHeader(Model):
     name: HeaderName
-    value: Annotated[str, Field(min_length=1, max_length=4096)]
+    value: HeaderValue
 
 
 class HTTPHeaderFilter(Model):
@@ -66,6 +70,19 @@ class HTTPPathModifier(Model):
     replace_prefix_match: Annotated[str, Field(max_length=1024)] | None = None
 
     @model_validator(mode="after")
+    def _path(self) -> HTTPPathModifier:
+        for name in ("replace_full_path", "replace_prefix_match"):
+            value: str = getattr(self, name) or ""
+            if not all("!" <= character <= "~" for character in value):
+                raise problem(
+                    "invalid-path",
+                    "a path has no spaces, control or other than ASCII characters",
+                    remedy="Write them percent-encoded.",
+                    field=type(self).model_fields[name].alias or name,
+                )
+        return self
+
+    @model_validator(mode="after")
     def _fits(self) -> HTTPPathModifier:
         full = self.type == "ReplaceFullPath"
         needed, other = ("replaceFullPath", "replacePrefixMatch")[:: 1 if full else -1]
@@ -93,13 +110,31 @@ class HTTPURLRewriteFilter(Model):
     path: HTTPPathModifier | None = None
 
 
+_ORIGIN = r"(^\*$)|(^(http(s)?):\/\/(((\*\.)?([a-zA-Z0-9\-]+\.)*[a-zA-Z0-9-]+|\*)(:([0-9]{1,5}))?)$)"
+Origin = Annotated[str, Field(min_length=1, max_length=253, pattern=_ORIGIN)]
+MethodOrAll = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "*"]
+
+
 class HTTPCORSFilter(Model):
-    allow_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    allow_origins: Annotated[tuple[Origin, ...], Field(max_length=64)] = ()
     allow_credentials: Bool | None = None
-    allow_methods: Annotated[tuple[str, ...], Field(max_length=9)] = ()
-    allow_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-    expose_headers: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    allow_methods: Annotated[tuple[MethodOrAll, ...], Field(max_length=9)] = ()
+    allow_headers: Annotated[tuple[HeaderName, ...], Field(max_length=64)] = ()
+    expose_headers: Annotated[tuple[HeaderName, ...], Field(max_length=64)] = ()
     max_age: Annotated[Int, Field(ge=1)] = 5
+
+    @model_validator(mode="after")
+    def _lists(self) -> HTTPCORSFilter:
+        for name in ("allow_origins", "allow_methods", "allow_headers", "expose_headers"):
+            written: tuple[str, ...] = getattr(self, name)
+            alias = type(self).model_fields[name].alias or name
+            if "*" in written and len(written) > 1 and name != "expose_headers":
+                raise problem(
+                    "exclusive-fields", "“*” stands alone", remedy="Remove “*”, or all others.", field=alias
+                )
+            if len(set(written)) < len(written):
+                raise problem("duplicate-name", "one item stands twice", remedy="Write it once.", field=alias)
+        return self
 
 
 _FILTERS = {
@@ -112,6 +147,19 @@ _FILTERS = {
     "CORS": "cors",
     "ExternalAuth": "external_auth",
 }
+
+
+def check_members(model: Model, chosen: str, members: Mapping[str, str]) -> None:
+    """Refuse a union whose field is not the one of its type. `members`: the field (Python name) by type."""
+    for kind, name in members.items():
+        alias = type(model).model_fields[name].alias or name
+        if (getattr(model, name) is not None) != (kind == chosen):
+            raise problem(
+                "exclusive-fields",
+                f"{alias} and type {kind} belong together",
+                remedy=f"Write the field that belongs to type {chosen}, and no other.",
+                field=alias if getattr(model, name) is not None else "type",
+            )
 
 
 class HTTPRouteFilter(Model):
@@ -131,18 +179,10 @@ class HTTPRouteFilter(Model):
     request_redirect: HTTPRequestRedirectFilter | None = None
     url_rewrite: HTTPURLRewriteFilter | None = None
     cors: HTTPCORSFilter | None = None
-    external_auth: dict[str, Any] | None = None
+    external_auth: Annotated[dict[str, Any] | None, NOT_YET] = None
     extension_ref: LocalObjectReference | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> HTTPRouteFilter:
-        for kind, name in _FILTERS.items():
-            alias = type(self).model_fields[name].alias or name
-            if (getattr(self, name) is not None) != (kind == self.type):
-                raise problem(
-                    "exclusive-fields",
-                    f"{alias} and type {kind} belong together",
-                    remedy=f"Write the field that belongs to type {self.type}, and no other.",
-                    field=alias if getattr(self, name) is not None else "type",
-                )
+        check_members(self, self.type, _FILTERS)
         return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, field_validator, model_validator
 
 from tulle.model.gateway_api.http_filter import HTTPRouteFilter, check_names
 from tulle.model.gateway_api.shared import (
     NOT_YET,
+    SESSION_LIMIT,
     BackendObjectReference,
     ParentReferences,
     SectionName,
@@ -21,6 +23,7 @@ from tulle.model.schema import (
     Hostname,
     Int,
     Model,
+    NotHonoured,
     check_regex,
     problem,
     seconds,
@@ -93,14 +96,44 @@ class HTTPRouteMatch(Model):
         return self
 
 
+_OF_BACKENDS = ("RequestHeaderModifier", "ResponseHeaderModifier", "ExtensionRef")
+
+
+def _changes_more_than_headers(filters: tuple[Any, ...]) -> bool:
+    return any(each.type not in _OF_BACKENDS for each in filters)
+
+
+BACKEND_FILTERS = NotHonoured(
+    "of the filters of a single backend only the header modifiers are honoured", _changes_more_than_headers
+)
+
+
+def check_filters(filters: tuple[HTTPRouteFilter, ...]) -> None:
+    """Refuse filters that exclude each other, or that may stand once only."""
+    once = [each.type for each in filters if each.type not in ("RequestMirror", "ExtensionRef")]
+    for kind in once:
+        if once.count(kind) > 1 or {"RequestRedirect", "URLRewrite"} <= set(once):
+            raise problem(
+                "exclusive-fields",
+                f"{kind} may be there once, and RequestRedirect and URLRewrite exclude each other",
+                remedy="Put it all into one filter.",
+                field="filters",
+            )
+
+
 class HTTPBackendRef(BackendObjectReference):
     weight: Weight = 1
-    filters: Annotated[tuple[HTTPRouteFilter, ...], Field(max_length=16), NOT_YET] = ()
+    filters: Annotated[tuple[HTTPRouteFilter, ...], Field(max_length=16), BACKEND_FILTERS] = ()
+
+    @model_validator(mode="after")
+    def _filters_fit(self) -> HTTPBackendRef:
+        check_filters(self.filters)
+        return self
 
 
 class HTTPRouteTimeouts(Model):
     request: GatewayDuration | None = None
-    backend_request: Annotated[GatewayDuration | None, NOT_YET] = None
+    backend_request: GatewayDuration | None = None
 
     @model_validator(mode="after")
     def _order(self) -> HTTPRouteTimeouts:
@@ -118,18 +151,24 @@ class HTTPRouteTimeouts(Model):
 
 class HTTPRouteRetry(Model):
     codes: tuple[Annotated[Int, Field(ge=400, le=599)], ...] = ()
-    attempts: Int | None = None
+    attempts: Annotated[Int, Field(ge=1)] | None = None
     backoff: GatewayDuration | None = None
+
+    @model_validator(mode="after")
+    def _codes_are_distinct(self) -> HTTPRouteRetry:
+        if len(set(self.codes)) < len(self.codes):
+            raise problem("duplicate-name", "one code stands twice", remedy="Write it once.", field="codes")
+        return self
 
 
 class HTTPRouteRule(Model):
     name: SectionName | None = None
     matches: Annotated[tuple[HTTPRouteMatch, ...], Field(max_length=64)] = (HTTPRouteMatch(),)
-    filters: Annotated[tuple[HTTPRouteFilter, ...], Field(max_length=16), NOT_YET] = ()
+    filters: Annotated[tuple[HTTPRouteFilter, ...], Field(max_length=16)] = ()
     backend_refs: Annotated[tuple[HTTPBackendRef, ...], Field(max_length=16)] = ()
     timeouts: HTTPRouteTimeouts | None = None
-    retry: Annotated[HTTPRouteRetry | None, NOT_YET] = None
-    session_persistence: Annotated[SessionPersistence | None, NOT_YET] = None
+    retry: HTTPRouteRetry | None = None
+    session_persistence: Annotated[SessionPersistence | None, SESSION_LIMIT] = None
 
     @field_validator("matches")
     @classmethod
@@ -146,15 +185,7 @@ class HTTPRouteRule(Model):
                 remedy="A redirect is answered in place: remove backendRefs.",
                 field="backendRefs",
             )
-        once = [each.type for each in self.filters if each.type not in ("RequestMirror", "ExtensionRef")]
-        for kind in once:
-            if once.count(kind) > 1 or {"RequestRedirect", "URLRewrite"} <= set(once):
-                raise problem(
-                    "exclusive-fields",
-                    f"{kind} may be there once, and RequestRedirect and URLRewrite exclude each other",
-                    remedy="Put it all into one filter.",
-                    field="filters",
-                )
+        check_filters(self.filters)
         prefixed = len(self.matches) == 1 and self.matches[0].path.type == "PathPrefix"
         for index, each in enumerate(self.filters):
             modifier = each.request_redirect or each.url_rewrite
@@ -169,6 +200,34 @@ class HTTPRouteRule(Model):
         return self
 
 
+class _Rule(Protocol):
+    @property
+    def name(self) -> str | None: ...
+
+    @property
+    def matches(self) -> Sequence[object]: ...
+
+
+def check_rules(rules: Sequence[_Rule]) -> None:
+    """Refuse two rules of one name, and more matches than the schema allows in all rules together."""
+    if sum(len(rule.matches) for rule in rules) > 128:
+        raise problem(
+            "invalid-value",
+            "there are more than 128 matches in all rules together",
+            remedy="Spread them over several routes.",
+            field="rules",
+        )
+    names = [rule.name for rule in rules]
+    for index, name in enumerate(names):
+        if name is not None and name in names[:index]:
+            raise problem(
+                "duplicate-name",
+                f"two rules are called “{name}”",
+                remedy="Give every rule its own name.",
+                field=f"rules[{index}].name",
+            )
+
+
 class HTTPRouteSpec(Model):
     parent_refs: ParentReferences = ()
     use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
@@ -176,25 +235,6 @@ class HTTPRouteSpec(Model):
     rules: Annotated[tuple[HTTPRouteRule, ...], Field(min_length=1, max_length=16)] = (HTTPRouteRule(),)
 
     @model_validator(mode="after")
-    def _matches_are_few(self) -> HTTPRouteSpec:
-        if sum(len(rule.matches) for rule in self.rules) > 128:
-            raise problem(
-                "invalid-value",
-                "there are more than 128 matches in all rules together",
-                remedy="Spread them over several HTTPRoutes.",
-                field="rules",
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _rule_names_are_distinct(self) -> HTTPRouteSpec:
-        names = [rule.name for rule in self.rules]
-        for index, name in enumerate(names):
-            if name is not None and name in names[:index]:
-                raise problem(
-                    "duplicate-name",
-                    f"two rules are called “{name}”",
-                    remedy="Give every rule its own name.",
-                    field=f"rules[{index}].name",
-                )
+    def _fits(self) -> HTTPRouteSpec:
+        check_rules(self.rules)
         return self

@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tulle.model.schema import DnsLabel, DnsName, Int, Model, NotHonoured, Port, problem
+from tulle.model.schema import (
+    DnsLabel,
+    DnsName,
+    GatewayDuration,
+    HeaderName,
+    Int,
+    Model,
+    NotHonoured,
+    Port,
+    problem,
+)
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 
@@ -104,18 +114,64 @@ class ObjectReference(Model):
 class CookieConfig(Model):
     lifetime_type: Literal["Permanent", "Session"] = "Session"
 
+    @property
+    def is_permanent(self) -> bool:
+        """Whether it outlives the browser."""
+        return self.lifetime_type == "Permanent"
+
+
+def _ends_without_its_cookie(session: SessionPersistence | None) -> bool:
+    permanent = session is not None and session.cookie_config and session.cookie_config.is_permanent
+    return session is not None and session.absolute_timeout is not None and not permanent
+
 
 class SessionPersistence(Model):
-    session_name: str | None = None
-    absolute_timeout: str | None = None
-    idle_timeout: str | None = None
+    session_name: Annotated[HeaderName | None, Field(max_length=128)] = None
+    absolute_timeout: GatewayDuration | None = None
     type: Literal["Cookie", "Header"] = "Cookie"
     cookie_config: CookieConfig | None = None
 
+    @model_validator(mode="after")
+    def _fits(self) -> SessionPersistence:
+        if self.cookie_config is None:
+            return self
+        if self.cookie_config.is_permanent and self.absolute_timeout is None:
+            raise problem(
+                "missing-field",
+                "a Permanent cookie needs absoluteTimeout",
+                remedy="Write absoluteTimeout, or lifetimeType: Session.",
+                field="cookieConfig.lifetimeType",
+            )
+        if self.type != "Cookie":
+            raise problem(
+                "exclusive-fields",
+                "cookieConfig belongs to type Cookie",
+                remedy="Remove cookieConfig, or write type: Cookie.",
+                field="cookieConfig",
+            )
+        return self
+
+
+SESSION_LIMIT = NotHonoured(
+    "absoluteTimeout is honoured for Permanent cookies alone, which end by themselves",
+    _ends_without_its_cookie,
+)
+
 
 class Fraction(Model):
-    numerator: Int
+    numerator: Annotated[Int, Field(ge=0)]
     denominator: Annotated[Int, Field(ge=1)] = 100
+
+    @model_validator(mode="after")
+    def _at_most_all(self) -> Fraction:
+        if self.numerator > self.denominator:
+            raise problem(
+                "out-of-range",
+                "the numerator is larger than the denominator",
+                remedy="Write a fraction of at most 1.",
+                field="numerator",
+            )
+        return self
 
 
 NOT_YET = NotHonoured("it comes with the full routing vocabulary")
