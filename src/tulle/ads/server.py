@@ -39,6 +39,7 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),  # a stream on which nothing changes is asked too (2 pings else)
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 

@@ -33,7 +33,8 @@ _OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_timeout_ms", 5_000),
     # gRPC's own waits go up to two minutes and fail every call meanwhile; the callers have theirs.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    # How long one try may take, the handshake included: a slow link is a link.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.max_receive_message_length", -1),
     # Two channels to one control plane with two certificates are two connections.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
+from tulle.kit.mark import INBOUND_PORT, OUTBOUND_PORT
 from tulle.mesh.address import Allocation, Book
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.listing import SERVICE_KINDS, Entry, Service, ServicePort, gateway_service, hosts, services
@@ -20,6 +21,8 @@ from tulle.model.findings import Severity
 from tulle.model.resource import Key, Resource
 
 __all__ = ["Service", "ServiceCells", "ServicePort"]
+
+_PROXY_PORTS: frozenset[int | str] = frozenset({OUTBOUND_PORT, INBOUND_PORT})
 
 
 class ServiceCells:
@@ -213,6 +216,19 @@ class ServiceCells:
                 f"{allocation.refused[host]}; {self._address(host) or 'none'} is used instead",
                 "Remove it, or write a free address of the service network.",
             )
+        for port in () if service.gateway else service.ports:
+            reserved = sorted({port.number, port.target} & _PROXY_PORTS, key=str)
+            if reserved and port.protocol is not Protocol.UDP:
+                problems.append(
+                    Problem(
+                        service.key,
+                        port.field,
+                        "reserved-port",
+                        Severity.WARNING,
+                        f"port {reserved[0]} belongs to the proxies: nothing else is reached there",
+                        f"Use another port than {OUTBOUND_PORT} and {INBOUND_PORT}.",
+                    )
+                )
         if service.selector is not None:
             selected = self._workloads.selected((service.namespace, service.selector))
             if not selected and entry.selector_field:

@@ -95,7 +95,7 @@ Int = Annotated[int, Strict()]
 Bool = Annotated[bool, Strict()]
 Number = Annotated[float, Strict()]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
-Replicas = Annotated[int, Strict(), Field(ge=0, le=10_000)]
+Replicas = Annotated[int, Strict(), Field(ge=0, le=1_000)]
 """More than one host can hold: a slip of the finger must not keep everybody waiting."""
 
 check_dns_label = _matching(_LABEL, "invalid-name", "a DNS label (RFC 1123)", _NAME_REMEDY, 63)

@@ -139,3 +139,22 @@ def test_tcp_comes_before_udp_on_one_number() -> None:
     assert service is not None
     port = service.port(53)
     assert port is not None and port.protocol is Protocol.TCP
+
+
+def test_ports_of_the_proxies_are_reserved() -> None:
+    world = world_of("""
+apiVersion: tulle.dev/v1
+kind: App
+metadata: {name: shop, namespace: shop}
+spec:
+  services:
+    out: {port: 15001, command: out}
+    in: {ports: [{port: 80, targetPort: 15006, name: http}], command: in}
+    log: {ports: [{port: 15001, name: log, protocol: udp}], command: log}
+    well: {port: 15000, command: well}
+""")
+    found = [(each.field, each.message) for each in world.problems() if each.code == "reserved-port"]
+    assert sorted(found) == [
+        ("spec.services.in.ports[0]", "port 15006 belongs to the proxies: nothing else is reached there"),
+        ("spec.services.out.port", "port 15001 belongs to the proxies: nothing else is reached there"),
+    ]
