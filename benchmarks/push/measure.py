@@ -13,6 +13,8 @@ from benchmarks.report import Limit, Report, Row
 
 _SIZES = (10, 100, 1000)
 _LARGEST = _SIZES[-1]
+_CALM_SECONDS = 3.0
+"""After which what connecting needed in passing is given back."""
 _STEADY_SECONDS = 31.0
 """After which the supervisor takes a death for the first one, and waits no longer than then."""
 
@@ -31,6 +33,7 @@ async def _measure(quick: bool, say: Callable[[str], None]) -> Report:
     async with subject() as measured:
         for size in _SIZES:
             await measured.connect(size)
+            await asyncio.sleep(_CALM_SECONDS)
             memory[size] = await measured.memory()
             floor_memory[size] = await measured.floor_memory()
             say(f"push: {size} proxies, {repeats} changes of each kind")

@@ -26,6 +26,7 @@ from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET
 from tulle.ads.stateoftheworld import StateOfTheWorld
 from tulle.ads.status import NodeStatus, StatusBoard
 from tulle.ads.subscription import Subscription
+from tulle.kit.gate import Gate
 from tulle.kit.quiet import Quiet
 
 TYPES = frozenset({CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, WORKLOAD, NAMES})
@@ -42,6 +43,13 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.http2.max_pings_without_data", 0),  # a stream on which nothing changes is asked too (2 pings else)
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
+
+_LARGE = 16 * 1024
+_LARGE_AT_ONCE = 32
+_LARGE_SECONDS = 0.1
+"""A response above so many bytes waits until fewer than that many are being written: gRPC copies what it
+writes, and a thousand route tables at once are memory that is not given back. A client that is slow to read
+holds the others up for so many seconds at most."""
 
 Authorize = Callable[[Any, str], Awaitable[str] | str]
 AnySubscription = Subscription | StateOfTheWorld
@@ -93,6 +101,7 @@ class Server:
         self._streams: dict[str, list[_Stream]] = {}
         self._watchers: dict[str, list[Callable[[], None]]] = {}
         self._quiet = Quiet()
+        self._large = Gate(_LARGE_AT_ONCE, _LARGE_SECONDS)
         self.encoder = wire.Encoder()
         self.sent_messages = 0
         self.sent_bytes = 0
@@ -283,10 +292,15 @@ class Server:
             await stream.wake.wait()
             stream.wake.clear()
             while stream.outbox:
+                response = stream.outbox.popleft()
+                # Put together now, and not kept in a variable: what a thousand streams are to be sent is
+                # never there all at once, nor the last of it while they wait.
                 try:
-                    # Put together now, and not kept in a variable: what a thousand streams are to be sent is
-                    # never there all at once, nor the last of it while they wait.
-                    await context.write(self._encode(stream, stream.outbox.popleft()))
+                    if sum(len(each.body) for each in response.resources) > _LARGE:
+                        async with self._large.place():
+                            await context.write(self._encode(stream, response))
+                    else:
+                        await context.write(self._encode(stream, response))
                 except grpc.aio.BaseError:
                     return  # the client is gone; the reader hears of it too and ends the stream
 

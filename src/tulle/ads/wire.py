@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from sys import intern
 from typing import Any
 
@@ -40,6 +41,11 @@ class MalformedError(ValueError):
 
 def _text_field(tag: int, text: str) -> bytes:
     return length_delimited(tag, text.encode())
+
+
+@cache
+def _type_field(type_url: str) -> bytes:
+    return _text_field(4, type_url)
 
 
 class Encoder:
@@ -99,7 +105,7 @@ def delta_response(
     type_url: str, nonce: str, resources: Iterable[bytes], removed: Iterable[str] = ()
 ) -> bytes:
     """A DeltaDiscoveryResponse around fields that `Encoder.delta` made."""
-    envelope = _text_field(4, type_url) + _text_field(5, nonce)
+    envelope = _type_field(type_url) + _text_field(5, nonce)
     return b"".join((envelope, *(_text_field(6, name) for name in removed), *resources))
 
 

@@ -24,6 +24,7 @@ import uvloop
 
 from tulle.ads.cache import Cache
 from tulle.ads.server import SERVER_OPTIONS, Refused, Server
+from tulle.ads.status import NodeStatus
 from tulle.agent import enclosure
 from tulle.agent.layout import Layout, LayoutError, layout
 from tulle.api import server as api
@@ -38,9 +39,10 @@ from tulle.identity.authority import AuthorityError
 from tulle.identity.registrar import Registrar
 from tulle.identity.serving import ServingCertificate
 from tulle.identity.token import Enrolment, EnrolmentError
-from tulle.kit import collector, durable, native_log, open_files, unix_http
+from tulle.kit import collector, durable, heap, native_log, open_files, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.derived import Graph
+from tulle.kit.holdoff import HoldOff
 from tulle.mesh.declaration import Settings
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.world import World
@@ -52,6 +54,9 @@ from tulle.source.registry import Registry
 from tulle.source.store import SqliteStore
 
 _log = structlog.get_logger("tulle.controlplane")
+
+_CALM_SECONDS, _MOST_RESTLESS_SECONDS = 2.0, 30.0
+"""How long no proxy must have said anything before memory is given back, and how long that is put off."""
 
 
 def main(options: ControlPlaneOptions) -> int:
@@ -112,7 +117,13 @@ async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerato
             raise Refused(f"{node} is not placed on host {host}")
         return node
 
-    server = Server(cache, authorize=authorize, observe=lambda status: facade.observe(status))
+    calm = HoldOff(_CALM_SECONDS, _MOST_RESTLESS_SECONDS)
+
+    def observe(status: NodeStatus) -> None:
+        facade.observe(status)
+        calm.touch()
+
+    server = Server(cache, authorize=authorize, observe=observe)
     facade = Facade(
         world=world,
         resolution=resolution,
@@ -145,6 +156,7 @@ async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerato
                 group.create_task(join.serve(*listeners)),
                 group.create_task(agents.watch_leases()),
                 group.create_task(facade.run()),
+                group.create_task(heap.trim_when_calm(calm)),
                 group.create_task(api.serve(facade, paths.api_socket)),
             ]
             try:

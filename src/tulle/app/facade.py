@@ -87,6 +87,7 @@ class Facade:
         self._store = kept
         self._registry = registry
         self._notebook = notebook
+        self._placed: tuple[WorkloadId, ...] = ()
         self._relay = relay
         self._layout = paths
         self._version = version
@@ -272,7 +273,10 @@ class Facade:
 
     def _turn(self) -> int:
         """Resolve and publish what has changed; then the rest of the machine follows."""
-        self._registry.reconsider()
+        placed = self._world.workload_ids()
+        if placed is not self._placed:
+            self._registry.reconsider()
+            self._placed = placed
         revision = self._pipeline.turn()
         self._notebook.save()
         if self._relay is not None:

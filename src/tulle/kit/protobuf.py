@@ -6,8 +6,12 @@ The encoding of a message is the concatenation of the encodings of its fields (p
 
 from __future__ import annotations
 
+_SMALL = tuple(bytes((number,)) for number in range(0x80))
+
 
 def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return _SMALL[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

@@ -10,7 +10,8 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +122,22 @@ class Database:
         row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def remember(self, name: str, value: Any) -> None:
-        """Raises StoreError."""
+    def recall_all(self, prefix: str) -> dict[str, Any]:
+        """name -> value, of the names that begin so, sorted."""
+        rows = self._connection.execute(
+            "SELECT name, value FROM memory WHERE name >= ? AND name < ? ORDER BY name",
+            (prefix, prefix + chr(sys.maxunicode)),
+        )
+        return {name: json.loads(value) for name, value in rows}
+
+    def remember(self, values: Mapping[str, Any]) -> None:
+        """In one transaction; None is forgotten. Raises StoreError."""
         with self._transaction():
-            self._remember(name, value)
+            for name, value in values.items():
+                if value is None:
+                    self._connection.execute("DELETE FROM memory WHERE name = ?", (name,))
+                else:
+                    self._remember(name, value)
 
     def close(self) -> None:
         self._connection.close()

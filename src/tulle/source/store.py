@@ -161,10 +161,15 @@ class SqliteStore:
         """What was remembered under a name (JSON), or None."""
         return self._database.recall(name)
 
-    def remember(self, name: str, value: Any) -> None:
-        """Keep a small value (JSON) of the control plane's own, such as addresses. Raises StoreError."""
+    def recall_all(self, prefix: str) -> dict[str, Any]:
+        """name -> what was remembered, of the names that begin so, sorted."""
+        return self._database.recall_all(prefix)
+
+    def remember(self, values: Mapping[str, Any]) -> None:
+        """Keep small values (JSON) of the control plane's own, such as addresses, all or none; None is
+        forgotten. Raises StoreError."""
         with self._lock:
-            self._database.remember(name, value)
+            self._database.remember(values)
 
     def close(self) -> None:
         self._database.close()

@@ -143,10 +143,12 @@ def test_a_change_may_depend_on_what_is_there(path: Path) -> None:
 def test_small_values_are_remembered(path: Path) -> None:
     store = SqliteStore(path)
     assert store.recall("addresses") is None
-    store.remember("addresses", {"a": "10.0.0.1"})
+    store.remember({"addresses": {"a": "10.0.0.1"}, "instance b": 2, "instance a": 1, "other": 3})
+    store.remember({"instance b": None, "instance c": 4})
     store.close()
     again = SqliteStore(path)
     assert again.recall("addresses") == {"a": "10.0.0.1"}
+    assert again.recall_all("instance ") == {"instance a": 1, "instance c": 4}
     again.close()
 
 
