@@ -228,3 +228,44 @@ class Rendered(_Message):
     routes: tuple[dict[str, Any], ...] = ()
     clusters: tuple[dict[str, Any], ...] = ()
     endpoints: tuple[dict[str, Any], ...] = ()
+
+
+# -- explaining -------------------------------------------------------------------------------------
+
+
+class ExplainRequest(_Message):
+    """A request or connection that might be made."""
+
+    method: str = "GET"
+    url: str
+    """`http://`, `https://`, `tcp://HOST:PORT` or `tls://SNI:PORT`."""
+    namespace: str
+    name: str
+    """Of the workload that would call, or of the gateway's proxy that would be called."""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Share(_Message):
+    cluster: str
+    weight: int
+
+
+class ExplanationOutcome(_Message):
+    status: int | None = None
+    """Of an answer that the mesh itself gives; None where somebody else answers, or nobody."""
+    cluster: str = ""
+    """"" where chance decides between several, and where nothing is sent on."""
+    clusters: tuple[Share, ...] = ()
+    route: str = ""
+    reason: str
+
+
+class ExplanationStep(_Message):
+    step: str
+    result: str
+    because: Because | None = None
+
+
+class Explanation(_Message):
+    outcome: ExplanationOutcome
+    steps: tuple[ExplanationStep, ...]

@@ -12,6 +12,8 @@ from tulle.api.contract import (
     ApplyRequest,
     ApplyResponse,
     DeleteRequest,
+    ExplainRequest,
+    Explanation,
     Progress,
     Readiness,
     Rendered,
@@ -31,6 +33,14 @@ class Refused(Exception):  # noqa: N818  it is an answer, not a fault
 
 class Absent(Exception):  # noqa: N818
     """There is no such object or workload (404)."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(message)
+
+
+class Malformed(Exception):  # noqa: N818
+    """What was asked cannot be understood (400)."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         self.remedy = remedy
@@ -84,6 +94,10 @@ class Mesh(Protocol):
 
     async def render(self, namespace: str, name: str) -> Rendered:
         """What the control plane holds for one proxy. Raises Absent."""
+        ...
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        """What would happen to a request. Raises Absent, Malformed."""
         ...
 
     async def readiness(self) -> Readiness:

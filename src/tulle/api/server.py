@@ -22,6 +22,8 @@ from tulle.api.contract import (
     ApplyRequest,
     ApplyResponse,
     DeleteRequest,
+    ExplainRequest,
+    Explanation,
     FindingList,
     Problem,
     Progress,
@@ -30,7 +32,7 @@ from tulle.api.contract import (
     ResourceList,
     Status,
 )
-from tulle.api.mesh import Absent, Mesh, Refused, Unavailable
+from tulle.api.mesh import Absent, Malformed, Mesh, Refused, Unavailable
 from tulle.kit import unix_http
 
 _log = structlog.get_logger("tulle.api")
@@ -108,6 +110,10 @@ def _reading(app: FastAPI, mesh: Mesh) -> None:
     async def render(namespace: str, name: str) -> Rendered:
         return await mesh.render(namespace, name)
 
+    @app.post("/v1/explain")
+    async def explain(request: ExplainRequest) -> Explanation:
+        return await mesh.explain(request)
+
 
 # -- refusals ---------------------------------------------------------------------------------------
 
@@ -125,6 +131,10 @@ def _answer_refusals(app: FastAPI) -> None:
         assert isinstance(error, Absent)
         return _problem(404, Problem(error=str(error), remedy=error.remedy))
 
+    async def not_understood(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, Malformed)
+        return _problem(400, Problem(error=str(error), remedy=error.remedy))
+
     async def unavailable(_request: Request, error: Exception) -> Response:
         assert isinstance(error, Unavailable)
         return _problem(503, Problem(error=str(error), remedy=error.remedy))
@@ -141,6 +151,7 @@ def _answer_refusals(app: FastAPI) -> None:
 
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(Absent, absent)
+    app.add_exception_handler(Malformed, not_understood)
     app.add_exception_handler(Unavailable, unavailable)
     app.add_exception_handler(RequestValidationError, malformed)
     app.add_exception_handler(Exception, failed)

@@ -23,6 +23,8 @@ from tulle.api.contract import (
     Change,
     ControlPlaneStatus,
     DeleteRequest,
+    ExplainRequest,
+    Explanation,
     HostStatus,
     Progress,
     Readiness,
@@ -34,6 +36,7 @@ from tulle.api.contract import (
 )
 from tulle.api.mesh import Absent, Refused, Unavailable
 from tulle.app.conditions import Conditions, rejected
+from tulle.app.explanation import explain
 from tulle.app.notebook import Notebook
 from tulle.app.overview import Overview, moment
 from tulle.app.pipeline import Pipeline
@@ -265,6 +268,9 @@ class Facade:
             clusters=tuple(trees.get(CLUSTER, ())),
             endpoints=tuple(trees.get(ENDPOINT, ())),
         )
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        return explain(self._world, self._resolution, request)
 
     async def readiness(self) -> Readiness:
         return Readiness(ready=True)

@@ -20,6 +20,8 @@ from tulle.api.contract import (
     ApplyResponse,
     DeleteRequest,
     Document,
+    ExplainRequest,
+    Explanation,
     FindingList,
     Problem,
     Progress,
@@ -206,6 +208,10 @@ class Client:
 
     def render(self, namespace: str, name: str) -> Rendered:
         return self._get(Rendered, f"/v1/render/{namespace}/{name}")
+
+    def explain(self, request: ExplainRequest) -> Explanation:
+        body = request.model_dump(mode="json", by_alias=True)
+        return Explanation.model_validate_json(self._socket.request("POST", "/v1/explain", json=body).content)
 
     def is_ready(self) -> bool:
         """False also when nothing listens; does not wait for it."""

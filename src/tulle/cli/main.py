@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tulle.cli import analyze, daemon, demo, diff, logs, mesh, proxy, render, resource, run, status
+from tulle.cli import analyze, daemon, demo, diff, explain, logs, mesh, proxy, render, resource, run, status
 from tulle.cli.failure import Failure
 from tulle.cli.output import answer, complain, findings, note
 from tulle.cli.place import error_log
@@ -56,7 +56,7 @@ def _root(
     del version
 
 
-for _group in (mesh, demo, run, resource, diff, status, proxy, logs, analyze, render, daemon):
+for _group in (mesh, demo, run, resource, diff, status, proxy, logs, explain, analyze, render, daemon):
     _group.register(app)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tulle.ads.cache import Cache
-from tulle.api.contract import Because, Document, Problem
+from tulle.api.contract import Because, Document, ExplainRequest, Explanation, Problem
 from tulle.app.because import because
+from tulle.app.explanation import explain
 from tulle.app.pipeline import Pipeline
 from tulle.cli.client import Refusal
 from tulle.cli.failure import Failure
@@ -121,6 +122,10 @@ class OfflineMesh:
         found = why(view.workloads, self.content(namespace, name))
         places = {origin: because(self._world, origin) for origin in {each.origin for each in found}}
         return tuple((each, places[each.origin]) for each in found)
+
+    def explain(self, request: ExplainRequest) -> Explanation:
+        """What would happen to a request. Raises Absent, Malformed."""
+        return explain(self._world, self._resolution, request)
 
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with what the resources refer to, with lines."""

@@ -18,6 +18,10 @@ from tulle.api.contract import (
     Change,
     ControlPlaneStatus,
     DeleteRequest,
+    ExplainRequest,
+    Explanation,
+    ExplanationOutcome,
+    ExplanationStep,
     GatewayStatus,
     ListenerStatus,
     Progress,
@@ -28,7 +32,7 @@ from tulle.api.contract import (
     Status,
     WorkloadStatus,
 )
-from tulle.api.mesh import Absent, Refused, Unavailable
+from tulle.api.mesh import Absent, Malformed, Refused, Unavailable
 from tulle.model.findings import Finding, Severity
 
 
@@ -137,6 +141,12 @@ class FakeMesh:
         if all((each.namespace, each.name) != (namespace, name) for each in self.workloads):
             raise Absent(f"no workload {namespace}/{name}")
         return Rendered(listeners=({"name": "virtualInbound"},))
+
+    async def explain(self, request: ExplainRequest) -> Explanation:
+        if "://" not in request.url:
+            raise Malformed(f"'{request.url}' is no URL", "write http://HOST/PATH")
+        step = ExplanationStep(step="name", result=f"{request.namespace}/{request.name} asks")
+        return Explanation(outcome=ExplanationOutcome(reason="closed"), steps=(step,))
 
     async def readiness(self) -> Readiness:
         return Readiness(ready=self.ready, message="" if self.ready else "reading the store")
