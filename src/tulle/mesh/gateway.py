@@ -12,7 +12,7 @@ from dataclasses import replace
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells, opaque
 from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
-from tulle.mesh.route.common import Destination, age
+from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import IstioGateway, istio_servers
@@ -20,7 +20,6 @@ from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.view import (
     Cluster,
-    Forward,
     Gateway,
     GatewayChain,
     GatewayListener,
@@ -96,14 +95,7 @@ class GatewayCells:
             if isinstance(chain.then, TcpChain)
             for each in chain.then.clusters
         }
-        routed = {
-            each.cluster
-            for table in tables
-            for host in table.virtual_hosts
-            for route in host.routes
-            if isinstance(route.action, Forward)
-            for each in (*route.action.clusters, *route.action.mirrors)
-        }
+        routed = named_clusters(tables)
         made: list[Cluster] = []
         for name in sorted(connected | routed):
             destination = Destination.of(name)

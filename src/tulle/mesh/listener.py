@@ -79,9 +79,8 @@ class ListenerCells:
             origin,
             destination_cidrs=(self._world.settings.service_cidr,),
         )
-        any_goes = self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
         # What is refused shall be told so (502), and that only HTTP can say.
-        out = _connect((WeightedCluster(PASSTHROUGH),)) if any_goes else inside.then
+        out = _connect((WeightedCluster(PASSTHROUGH),)) if self._hosts.allows_any(scope) else inside.then
         return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
 
     def _first_http(self, scope: Scope, number: int) -> Origin | None:
@@ -89,7 +88,7 @@ class ListenerCells:
             service = self._world.service(host)
             meant = self._hosts.meant(service) if service is not None else None
             port = meant.port(number) if meant is not None else None
-            if meant is None or port is None:
+            if meant is None or port is None or not self._hosts.exposed(scope, host, number):
                 continue
             if self._hosts.is_http(meant.host, port, self._hosts.vantage(meant.host, scope)):
                 return port_origin(meant, port)
@@ -105,6 +104,8 @@ class ListenerCells:
             return ()
         made: list[OutboundListener] = []
         for port in self._hosts.ports(service):
+            if not self._hosts.exposed(vantage, host, port.number):
+                continue
             http = self._hosts.is_http(host, port, vantage)
             may_be = not http and self._hosts.has_table(host, port, vantage)
             detect = DETECTION_SECONDS if may_be else None

@@ -5,6 +5,7 @@ Here are the route tables, and the whole put together. Read by `resolve.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
@@ -13,7 +14,15 @@ from tulle.mesh.cluster import ClusterCells, opaque
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
 from tulle.mesh.route import istio
-from tulle.mesh.route.common import PASSTHROUGH, age, covers, full_host, takes_everything
+from tulle.mesh.route.common import (
+    PASSTHROUGH,
+    Destination,
+    age,
+    covers,
+    full_host,
+    named_clusters,
+    takes_everything,
+)
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
@@ -78,7 +87,7 @@ class OutboundCells:
         tables = (self._table((scope, number)) for number in self._hosts.numbers())
         return Outbound(
             scope=f"outbound/{scope}",
-            allow_any=self._allow_any(),
+            allow_any=self._hosts.allows_any(scope),
             listeners=self._governed(scope),
             route_tables=tuple(table for table in tables if table is not None),
             clusters=self.clusters(scope),
@@ -101,19 +110,32 @@ class OutboundCells:
             made.append(listener if same else replace(listener, chains=chains, otherwise=otherwise))
         return tuple(made)
 
-    def _allow_any(self) -> bool:
-        return self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
-
     def _make_clusters(self, scope: Scope) -> tuple[Cluster, ...]:
         special = self._hosts.special(scope)
         found = {
             each.name: each
-            for host in self._world.service_hosts()
+            for host in self._called(scope)
             for each in self._cluster_cells.of_service((host, special.get(host, ANYWHERE)))
         }
         for name in connected(self._listeners.of_scope(scope)) & found.keys():
             found[name] = opaque(found[name])
         return tuple(found[name] for name in sorted(found))
+
+    def _called(self, scope: Scope) -> Iterable[str]:
+        """The services that callers may reach: those that they know of, and those that routes lead to."""
+        hosts = self._world.service_hosts()
+        if not scope.sidecar:
+            return hosts
+        tables = (self._table((scope, number)) for number in self._hosts.numbers())
+        named = named_clusters(table for table in tables if table is not None)
+        named |= connected(self._listeners.of_scope(scope))
+        led = {found.host for name in named if (found := Destination.of(name)) is not None}
+        return (host for host in hosts if host in led or self._is_exposed(scope, host))
+
+    def _is_exposed(self, scope: Scope, host: str) -> bool:
+        service = self._world.service(host)
+        ports = self._hosts.ports(service) if service is not None else ()
+        return any(self._hosts.exposed(scope, host, port.number) for port in ports)
 
     # -- route tables ----------------------------------------------------------------------------
 
@@ -124,6 +146,8 @@ class OutboundCells:
         found: list[VirtualHost] = []
         by_address: list[DestinationRoutes] = []
         for host, shared, routes in self._shared(number):
+            if not self._hosts.exposed(scope, host, number):
+                continue
             if host in special:
                 found += self._virtual_hosts((host, number, special[host]))
                 by_address += self._by_address((host, number, special[host]))
@@ -134,7 +158,7 @@ class OutboundCells:
             return None  # no listener leads here
         if number == _FOREIGN_PORT:
             found += self._foreign(scope)
-        return RouteTable(str(number), (*_distinct(found), self._rest(by_address)), found[0].origin)
+        return RouteTable(str(number), (*_distinct(found), self._rest(by_address, scope)), found[0].origin)
 
     def _make_shared(self, number: int) -> tuple[Row, ...]:
         """What each host with a port has in its table, as most callers see it."""
@@ -179,7 +203,9 @@ class OutboundCells:
         """Hosts that VirtualServices of the mesh name and no service has; of several the oldest counts."""
         best: dict[str, VirtualHost] = {}
         for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
-            if not istio.visible(resource, scope.namespace):
+            if not (
+                istio.visible(resource, scope.namespace) and self._hosts.holds(resource, _FOREIGN_PORT, scope)
+            ):
                 continue
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
                 if host == "*" or host in best or self._is_known(host):
@@ -195,18 +221,19 @@ class OutboundCells:
             return self._world.service(host) is not None
         return any(covers(host, each) for each in self._world.service_hosts())
 
-    def _rest(self, by_address: list[DestinationRoutes]) -> VirtualHost:
+    def _rest(self, by_address: list[DestinationRoutes], scope: Scope) -> VirtualHost:
         """What comes under no known name: by its address, and what is left under Istio's names.
 
         A virtual address that has no such port (any more) is nowhere: who dials it waits in vain.
         """
-        if self._allow_any():
-            nowhere = Route("no_such_port", RequestMatch(), Respond(503), _POLICY)
+        policy = self._hosts.egress(scope).policy or _POLICY
+        if self._hosts.allows_any(scope):
+            nowhere = Route("no_such_port", RequestMatch(), Respond(503), policy)
             by_address.append(DestinationRoutes(self._world.settings.service_cidr, (nowhere,)))
-            rest = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), _POLICY)
+            rest = Route("allow_any", RequestMatch(), Forward((WeightedCluster(PASSTHROUGH),)), policy)
         else:
-            rest = Route("block_all", RequestMatch(), Respond(502), _POLICY)
-        return VirtualHost(rest.name, ("*",), (rest,), _POLICY, tuple(by_address))
+            rest = Route("block_all", RequestMatch(), Respond(502), policy)
+        return VirtualHost(rest.name, ("*",), (rest,), policy, tuple(by_address))
 
 
 def _distinct(hosts: list[VirtualHost]) -> list[VirtualHost]:

@@ -25,6 +25,7 @@ from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope, ScopeCells
+from tulle.mesh.sidecar import SidecarCells
 from tulle.mesh.status import StatusCells
 from tulle.mesh.view import (
     Certificate,
@@ -77,8 +78,9 @@ class Resolution:
         graph = world.graph
         self._world = world
         attachments = Attachments(world)
-        self._scopes = ScopeCells(world, attachments)
-        hosts = self._hosts = HostCells(world, attachments)
+        sidecars = SidecarCells(world)
+        self._scopes = ScopeCells(world, attachments, sidecars)
+        hosts = self._hosts = HostCells(world, attachments, sidecars)
         self._clusters = ClusterCells(world, hosts)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tulle.kit.derived import Derived
 from tulle.mesh.draft import Labels
 from tulle.mesh.route.attachment import Attachments
+from tulle.mesh.sidecar import SidecarCells
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 
@@ -25,8 +26,12 @@ class Scope(NamedTuple):
     labels: Labels = ()
     """Of the caller's labels those that rules ask for, sorted."""
 
+    sidecar: str = ""
+    """The names of the Sidecars that narrow its view (`SidecarCells.selected`)."""
+
     def __str__(self) -> str:
-        return ";".join((self.namespace, *(f"{name}={value}" for name, value in self.labels)))
+        named = [f"{name}={value}" for name, value in self.labels]
+        return ";".join((self.namespace, *named, *((f"sidecar={self.sidecar}",) if self.sidecar else ())))
 
     def carries(self, labels: Mapping[str, str]) -> bool:
         """Whether the caller has all these labels, which a rule asks for."""
@@ -40,10 +45,11 @@ ANYWHERE = Scope()
 class ScopeCells:
     """The derived values of scopes."""
 
-    def __init__(self, world: World, attachments: Attachments) -> None:
+    def __init__(self, world: World, attachments: Attachments, sidecars: SidecarCells) -> None:
         graph = world.graph
         self._world = world
         self._attachments = attachments
+        self._sidecars = sidecars
         self._asked: Derived[str, frozenset[tuple[str, str]]] = Derived(
             graph, self._list_asked, "asked_labels"
         )
@@ -53,7 +59,10 @@ class ScopeCells:
         workload = self._world.workload(at)
         labels = workload.labels if workload is not None else ()
         asked = self._asked("")
-        return Scope(at[0], tuple(sorted(asked.intersection(labels))) if asked else ())
+        asked_here = tuple(sorted(asked.intersection(labels))) if asked else ()
+        if workload is not None and workload.gateway:
+            return Scope(at[0], asked_here)  # "A Sidecar is not applicable to gateways"
+        return Scope(at[0], asked_here, self._sidecars.selected(at[0], labels))
 
     def _list_asked(self, _: str) -> frozenset[tuple[str, str]]:
         return frozenset(pair for each in self._attachments.asking() for pair in each.spec.source_labels)

@@ -187,6 +187,7 @@ _ISTIO = (
         istio.DestinationRuleSpec,
     ),
     Kind(istio.GROUP, _ISTIO_VERSIONS, "Gateway", "gateways", ("gw",), istio.GatewaySpec),
+    Kind(istio.GROUP, _ISTIO_VERSIONS, "Sidecar", "sidecars", (), istio.SidecarSpec),
     Kind(
         istio.GROUP,
         _ISTIO_VERSIONS,

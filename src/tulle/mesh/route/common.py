@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.mesh.name import qualify
-from tulle.mesh.view import MISSING_CLUSTER, Forward, MatchKind, RequestMatch, Respond, WeightedCluster
+from tulle.mesh.view import (
+    MISSING_CLUSTER,
+    Forward,
+    MatchKind,
+    RequestMatch,
+    Respond,
+    RouteTable,
+    WeightedCluster,
+)
 from tulle.mesh.world import World
 from tulle.model.resource import Resource
 
@@ -47,6 +55,18 @@ class Destination:
             return None
         port, subset, host = rest
         return Destination(host, int(port), subset)
+
+
+def named_clusters(tables: Iterable[RouteTable]) -> set[str]:
+    """The clusters that routes send requests or copies of them to."""
+    return {
+        each.cluster
+        for table in tables
+        for host in table.virtual_hosts
+        for route in host.routes
+        if isinstance(route.action, Forward)
+        for each in (*route.action.clusters, *route.action.mirrors)
+    }
 
 
 # -- order and weights ------------------------------------------------------------------------------

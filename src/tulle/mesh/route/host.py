@@ -24,9 +24,10 @@ from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.sidecar import NO_SIDECAR, Egress, SidecarCells
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
-from tulle.model.istio import MESH, DestinationRuleSpec
+from tulle.model.istio import MESH, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
 HostPort = tuple[str, int, Scope]
@@ -46,9 +47,10 @@ class Attached:
 class HostCells:
     """The derived values of hosts."""
 
-    def __init__(self, world: World, attachments: Attachments) -> None:
+    def __init__(self, world: World, attachments: Attachments, sidecars: SidecarCells) -> None:
         graph = world.graph
         self.attachments = attachments
+        self._sidecars = sidecars
         self._world = world
         self.ranked: Derived[tuple[Key, bool], tuple[RankedRoute, ...]] = Derived(
             graph, self._rank, "ranked_routes"
@@ -141,7 +143,39 @@ class HostCells:
             for host in self._hosts_of(resource) if labels else ():
                 before = found.get(host, ANYWHERE)
                 found[host] = before._replace(labels=tuple(sorted({*before.labels, *labels})))
-        return found
+        if not scope.sidecar:
+            return found
+        # Which routes hold depends on the Sidecar, for few hosts if it is any good.
+        return {
+            host: found.get(host, ANYWHERE)._replace(namespace=scope.namespace, sidecar=scope.sidecar)
+            for host in self._world.service_hosts()
+        }
+
+    def egress(self, scope: Scope) -> Egress:
+        """What the Sidecars of a scope say of its calls."""
+        return self._sidecars.egress((scope.sidecar, scope.namespace)) if scope.sidecar else NO_SIDECAR
+
+    def allows_any(self, scope: Scope) -> bool:
+        """Whether traffic to what nobody declared goes out."""
+        said = self.egress(scope).allow_any
+        return (
+            said
+            if said is not None
+            else self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
+        )
+
+    def exposed(self, scope: Scope, host: str, number: int) -> bool:
+        """Whether callers of a scope know of a service at a port."""
+        if not scope.sidecar:
+            return True
+        service = self._world.service(host)
+        return service is not None and self.egress(scope).at(number).has(service.namespace, host)
+
+    def holds(self, resource: Resource[VirtualServiceSpec], number: int, scope: Scope) -> bool:
+        """Whether a VirtualService is among what a Sidecar exposes at a port."""
+        exposed = self.egress(scope).at(number)
+        hosts = istio.written_hosts(self._world, resource)
+        return not scope.sidecar or any(exposed.touches(resource.namespace, host) for host in hosts)
 
     def _find_named(self, scope: str) -> frozenset[str]:
         """The hosts that callers of a namespace see in its own way."""
@@ -196,7 +230,12 @@ class HostCells:
         routes = gateway_api.attached(self.attachments, service, port, vantage.namespace)
         if routes:
             return Attached(tuple(route.key for route in routes), None, http=True)
-        resource = istio.attached(self._world, self.attachments, host, vantage.namespace)
+        resource = istio.attached(
+            self._world,
+            self.attachments,
+            host,
+            lambda each: istio.visible(each, vantage.namespace) and self.holds(each, number, vantage),
+        )
         if resource is None:
             return Attached()
         http = istio.http_routes(self._world, resource, Arrival(MESH, number, vantage))

@@ -8,6 +8,8 @@ Read by `outbound.py` (the mesh) and by `gateway.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tulle.mesh.route.attachment import WILDCARD, Attachments, bound_gateways
 from tulle.mesh.route.common import age, covers, full_host, specificity, takes_everything
 from tulle.mesh.route.istio_action import action, cors, fault, header_changes
@@ -37,8 +39,10 @@ def written_hosts(world: World, resource: VirtualService) -> tuple[str, ...]:
     return tuple(full_host(world, host, resource.namespace) for host in resource.spec.hosts)
 
 
-def attached(world: World, attachments: Attachments, host: str, namespace: str) -> VirtualService | None:
-    """The VirtualService of the mesh that holds for this host and for callers of a namespace.
+def attached(
+    world: World, attachments: Attachments, host: str, is_known: Callable[[VirtualService], bool]
+) -> VirtualService | None:
+    """The VirtualService of the mesh that holds for this host, of those that a caller knows of.
 
     The one with the most specific host, of several the oldest: those of one host are not merged in the
     mesh (Istio, "Split large virtual services": only at gateways).
@@ -46,14 +50,14 @@ def attached(world: World, attachments: Attachments, host: str, namespace: str) 
     exact = [
         each
         for each in attachments.virtual_services(host)
-        if visible(each, namespace) and host in written_hosts(world, each)
+        if is_known(each) and host in written_hosts(world, each)
     ]
     if exact:
         return min(exact, key=age)
     wide = [
         (specificity(pattern), age(each), each)
         for each in attachments.virtual_services(WILDCARD)
-        if visible(each, namespace)
+        if is_known(each)
         for pattern in each.spec.hosts
         if "*" in pattern and covers(pattern, host)
     ]

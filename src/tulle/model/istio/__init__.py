@@ -35,6 +35,7 @@ from tulle.model.istio.shared import (
     StringMatch,
     UriMatch,
 )
+from tulle.model.istio.sidecar import SidecarSpec
 from tulle.model.istio.virtual_service import (
     MESH,
     L4MatchAttributes,
@@ -77,6 +78,7 @@ __all__ = [
     "ServerPort",
     "ServerTLSSettings",
     "ServiceEntrySpec",
+    "SidecarSpec",
     "StringMatch",
     "Subset",
     "TCPRoute",

@@ -1,0 +1,139 @@
+"""Sidecar (networking.istio.io), field by field as in sidecar.proto; the rules are `ValidateSidecar`'s."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from tulle.model.istio.host import is_host
+from tulle.model.istio.shared import Destination
+from tulle.model.schema import Int, Model, NotHonoured, PortName, check_dns_label, problem
+
+_BOUND = NotHonoured("listeners that programs dial themselves are not made: all TCP is captured")
+
+
+def _check_protocol(value: str) -> str:
+    known = [
+        "HTTP",
+        "HTTPS",
+        "GRPC",
+        "GRPC-WEB",
+        "HTTP2",
+        "HTTP_PROXY",
+        "MONGO",
+        "TCP",
+        "TLS",
+        "MYSQL",
+        "REDIS",
+        "UDP",
+    ]
+    if value.upper() not in known:
+        raise problem(
+            "invalid-value", f"“{value}” is not a protocol", remedy=f"Write one of {', '.join(known)}."
+        )
+    return value
+
+
+class SidecarPort(Model):
+    number: Annotated[Int, Field(ge=0, le=65535)] = 0
+    protocol: Annotated[str, AfterValidator(_check_protocol)]
+    name: PortName | None = None
+
+
+class IstioEgressListener(Model):
+    port: SidecarPort | None = None
+    bind: Annotated[str, _BOUND] = ""
+    capture_mode: Annotated[
+        Literal["DEFAULT", "IPTABLES", "NONE"],
+        NotHonoured("listeners that programs dial themselves are not made", lambda mode: mode == "NONE"),
+    ] = "DEFAULT"
+    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> IstioEgressListener:
+        for index, host in enumerate(self.hosts):
+            _check_exposed(host, f"hosts[{index}]")
+        if self.port is not None and self.port.number == 0 and not self.bind.startswith("unix://"):
+            raise problem(
+                "out-of-range",
+                "port 0 is for Unix sockets",
+                remedy="Write the port of the services.",
+                field="port.number",
+            )
+        return self
+
+
+def _check_exposed(text: str, field: str) -> None:
+    namespace, slash, host = text.partition("/")
+    plain = namespace.removeprefix("~")
+    try:
+        if plain not in ("", "*", "."):
+            check_dns_label(plain)
+        good = bool(slash and namespace and is_host(host))
+    except ValueError:
+        good = False
+    if not good:
+        raise problem(
+            "invalid-hostname",
+            f"“{text}” is not of the form NAMESPACE/HOST",
+            remedy="Write NAMESPACE/HOST. NAMESPACE may be “*” or “.”, or begin with “~” to leave it out.",
+            field=field,
+        )
+
+
+class OutboundTrafficPolicy(Model):
+    mode: Literal["REGISTRY_ONLY", "ALLOW_ANY"] = "REGISTRY_ONLY"
+    egress_proxy: Annotated[
+        Destination | None, NotHonoured("what nobody declared goes where it was dialled")
+    ] = None
+
+
+class WorkloadSelector(Model):
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=256)] = {}
+
+    @model_validator(mode="after")
+    def _no_wildcard(self) -> WorkloadSelector:
+        for name, value in self.labels.items():
+            if not name or "*" in name + value:
+                raise problem(
+                    "invalid-label",
+                    f"“{name}: {value}” is not a label: there are no wildcards",
+                    remedy="Write whole labels.",
+                    field=f"labels[{name}]",
+                )
+        return self
+
+
+class SidecarSpec(Model):
+    workload_selector: WorkloadSelector | None = None
+    ingress: Annotated[tuple[Any, ...], NotHonoured("ports are served as services declare them")] = ()
+    egress: tuple[IstioEgressListener, ...] = ()
+    inbound_connection_pool: Annotated[Any, NotHonoured("the limits of callers are honoured only")] = None
+    outbound_traffic_policy: OutboundTrafficPolicy | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> SidecarSpec:
+        written = self.model_fields_set - {"workload_selector"}
+        if not any(getattr(self, name) for name in written):
+            raise problem("missing-field", "it says nothing", remedy="Write egress, for example.")
+        ports: set[int] = set()
+        for index, listener in enumerate(self.egress):
+            if listener.port is None:
+                if index < len(self.egress) - 1:
+                    raise problem(
+                        "exclusive-fields",
+                        "the listener without a port takes all ports that are left, and so stands last",
+                        remedy="Move it to the end.",
+                        field=f"egress[{index}]",
+                    )
+                continue
+            if listener.port.number in ports:
+                raise problem(
+                    "duplicate-name",
+                    f"port {listener.port.number} has a listener already",
+                    remedy="Write the hosts of both under one.",
+                    field=f"egress[{index}].port.number",
+                )
+            ports.add(listener.port.number)
+        return self
