@@ -18,6 +18,7 @@ from tests.unit.xds import views
 from tests.wire.application import free_port, http_application
 from tests.wire.test_proxy_gateway import gateway, on_loopback
 from tulle.mesh.view import (
+    MISSING_CLUSTER,
     Cors,
     Fault,
     Forward,
@@ -95,6 +96,12 @@ ROUTES = (
     redirected("/r/full", Redirect(303, path=PathRewrite(PathChange.FULL, "/full"))),
     redirected("/r/prefix", Redirect(308, path=PathRewrite(PathChange.PREFIX, "/p"))),
     redirected("/r/removed", Redirect(302, path=PathRewrite(PathChange.PREFIX, ""))),
+    Route(
+        "call",
+        under("/shop.Ratings/", MatchKind.PREFIX),
+        Forward((WeightedCluster("one", 1), WeightedCluster(MISSING_CLUSTER, 1)), missing_status=503),
+        views.HERE,
+    ),
     Route("answer", under("/answer"), Respond(418, b"tea " * 2000), views.HERE),
     Route("bytes", under("/bytes"), Respond(200, b"\xff\x00"), views.HERE),
     Route(
@@ -348,6 +355,13 @@ async def test_faults(mesh: Mesh) -> None:
 
 async def servers(mesh: Mesh, path: str, requests: int, **headers: str) -> set[str]:
     return {(await mesh.ask(path, **headers)).json()["server"] for _ in range(requests)}
+
+
+async def test_a_call_without_a_backend_is_unavailable(mesh: Mesh) -> None:
+    answers = [
+        await mesh.ask("/shop.Ratings/Rate", "POST", content_type="application/grpc") for _ in range(40)
+    ]
+    assert {each.headers.get("grpc-status") for each in answers} == {None, "14"}
 
 
 async def test_sessions_stay_with_the_endpoint_that_they_met(mesh: Mesh) -> None:

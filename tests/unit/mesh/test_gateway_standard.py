@@ -69,7 +69,7 @@ def conditions(resolution: Resolution, kind: str, name: str, namespace: str = "s
     def short(each: list[dict[str, str]]) -> dict[str, str]:
         return {one["type"]: f"{one['status']} {one['reason']}" for one in each}
 
-    if kind == "HTTPRoute":
+    if kind in ("HTTPRoute", "GRPCRoute"):
         return [short(parent["conditions"]) for parent in status["parents"]]
     listeners = {each["name"]: short(each["conditions"]) for each in status["listeners"]}
     return short(status["conditions"]), listeners
@@ -355,3 +355,41 @@ def test_every_table_that_a_chain_names_is_there() -> None:
         for chain in listener.chains:
             assert isinstance(chain.then, HttpChain)
             assert table(view, chain.then.route_table)
+
+
+def calls(name: str, hostnames: str = "[]") -> str:
+    return f"""
+apiVersion: {GROUP}/v1
+kind: GRPCRoute
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge}}]
+  hostnames: {hostnames}
+  rules: [{{matches: [{{method: {{service: shop.Ratings}}}}], backendRefs: [{{name: ratings, port: 9080}}]}}]
+"""
+
+
+def test_a_listener_takes_grpc_routes_too() -> None:
+    _, resolution = shop(gateway(f"[{HTTP}]"), calls("calls", "[calls.example.com]"))
+    assert ask(served(resolution), "http.80", "calls.example.com", "/shop.Ratings/Rate") == RATINGS
+    assert ask(served(resolution), "http.80", "calls.example.com", "/shop.Other/Rate") == "404"
+    accepted = {"Accepted": "True Accepted", "ResolvedRefs": "True ResolvedRefs"}
+    assert conditions(resolution, "GRPCRoute", "calls") == [accepted]
+
+
+def test_of_two_kinds_with_a_host_name_in_common_the_older_route_holds() -> None:
+    _, resolution = shop(
+        gateway(f"[{HTTP}]"),
+        route("b-pages", hostnames="['*.example.com']"),
+        calls("a-calls", "[calls.example.com, other.example.org]"),
+        calls("c-calls", "[calls.example.org]"),
+    )
+    assert codes(resolution) == [("not-attached", "HTTPRoute/b-pages", "spec.parentRefs[0]")]
+    view = served(resolution)
+    assert conditions(resolution, "HTTPRoute", "b-pages")[0]["Accepted"] == "False Conflicted"
+    assert conditions(resolution, "GRPCRoute", "a-calls")[0]["Accepted"] == "True Accepted"
+    assert conditions(resolution, "GRPCRoute", "c-calls")[0]["Accepted"] == "True Accepted"
+    assert ask(view, "http.80", "calls.example.com", "/shop.Ratings/Rate") == RATINGS
+    assert ask(view, "http.80", "pages.example.com", "/") == "404"
+    status: Any = resolution.status(Key(GROUP, "Gateway", "shop", "edge"))
+    assert status["listeners"][0]["attachedRoutes"] == 2

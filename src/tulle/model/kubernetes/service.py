@@ -152,7 +152,8 @@ class EndpointSliceSpec(Model):
     """The whole of an EndpointSlice: it has no `spec`. Its Service: the label kubernetes.io/service-name."""
 
     address_type: Literal["IPv4", "IPv6", "FQDN"]
-    endpoints: Annotated[tuple[SliceEndpoint, ...], Field(max_length=1000)]
+    endpoints: Annotated[tuple[SliceEndpoint, ...], Field(max_length=1000)] = ()
+    """An API server takes a slice that has none yet."""
     ports: Annotated[tuple[EndpointPort, ...], Field(max_length=100)] = ()
 
 
