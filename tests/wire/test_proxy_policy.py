@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -22,23 +23,30 @@ from tests.envoy import Proxy, bootstrap, running, unprivileged
 from tests.golden.case import mesh
 from tests.wire.application import free_port
 from tulle.mesh.resolve import PartKind
-from tulle.mesh.view import Endpoint, EndpointSet, Outbound
+from tulle.mesh.view import EndpointSet, Outbound
 from tulle.xds.translate import translate_endpoints, translate_outbound
 
 HOST = "reviews.shop.svc.cluster.local"
 PORT = 9080
 
 
-def resolved(policy: str, port: str = "http") -> Outbound:
-    """The outbound side of a shop whose reviews have this trafficPolicy (YAML in one line)."""
+def resolved(policy: str, places: Sequence[str] = ("",)) -> tuple[Outbound, EndpointSet]:
+    """The outbound side of a shop whose reviews have this trafficPolicy (YAML in one line), and their
+    endpoints: one at each place. The caller is at west/1/x."""
+    versions = "".join(
+        f"\n        v{number}: {{command: reviews{f', locality: {place}' if place else ''}}}"
+        for number, place in enumerate(places)
+    )
     text = f"""
 apiVersion: tulle.dev/v1
 kind: App
 metadata: {{name: shop, namespace: shop}}
 spec:
   services:
-    front: {{port: 80, command: front}}
-    reviews: {{ports: [{{port: {PORT}, name: {port}}}], command: reviews}}
+    front: {{port: 80, command: front, locality: west/1/x}}
+    reviews:
+      ports: [{{port: {PORT}, name: http}}]
+      versions:{versions}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -47,12 +55,14 @@ spec:
   host: reviews
   trafficPolicy: {policy}
 """
-    _, resolution, findings = mesh(text, "rule.yaml")
+    world, resolution, findings = mesh(text, "rule.yaml")
     assert findings == []
     (part,) = (one for one in resolution.parts(("shop", "front")) if one.kind is PartKind.OUTBOUND)
     found = resolution.part(part)
     assert isinstance(found, Outbound)
-    return found
+    (cluster,) = (one for one in found.clusters if one.name.endswith(HOST))
+    query = resolution.endpoint_queries(part)[cluster.endpoint_set or cluster.name]
+    return found, world.endpoints(query)
 
 
 class Program:
@@ -97,19 +107,30 @@ class Shop:
 
 @contextlib.asynccontextmanager
 async def shop(
-    directory: Path, policy: str, *, count: int = 1, tls: ssl.SSLContext | None = None
+    directory: Path,
+    policy: str,
+    *,
+    count: int = 1,
+    places: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as stack:
-        programs = [Program(f"reviews-{number}") for number in range(count)]
-        ports: list[int] = []
+        places = places or [""] * count
+        programs = [Program(f"reviews-v{number}") for number in range(len(places))]
+        ports: dict[str, int] = {}
         for each in programs:
             server = await asyncio.start_server(each.serve, "127.0.0.1", 0, ssl=tls)
             stack.push_async_callback(server.wait_closed)
             stack.callback(server.close)
             stack.callback(each.hold.set)
-            ports.append(server.sockets[0].getsockname()[1])
-        outbound = resolved(policy)
-        tree = unprivileged(bootstrap([*translate_outbound(outbound), *endpoints(outbound, ports)]))
+            ports[f"shop/{each.name}"] = server.sockets[0].getsockname()[1]
+        outbound, there = resolved(policy, places)
+        local = [
+            replace(each, address="127.0.0.1", port=ports[each.workload], mtls=False)
+            for each in there.endpoints
+        ]
+        here = translate_endpoints(replace(there, endpoints=tuple(local)))
+        tree = unprivileged(bootstrap([*translate_outbound(outbound), *here]))
         port = free_port()
         listeners = tree["static_resources"]["listeners"]
         listeners[:] = [one for one in listeners if one["name"] == f"0.0.0.0_{PORT}"]
@@ -122,26 +143,22 @@ async def shop(
         yield Shop(programs, proxy, port, client)
 
 
-def endpoints(outbound: Outbound, ports: Iterable[int]) -> list[object]:
-    (name,) = (one.endpoint_set or one.name for one in outbound.clusters if one.name.endswith(HOST))
-    there = tuple(Endpoint("127.0.0.1", port, mtls=False) for port in ports)
-    return [*translate_endpoints(EndpointSet(name, there, outbound.clusters[0].origin))]
-
-
 async def test_a_breaker_trips(tmp_path: Path) -> None:
     limits = "{tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1, maxRequestsPerConnection: 1}}"
     async with shop(tmp_path, f"{{connectionPool: {limits}}}") as found:
         (program,) = found.programs
         program.hold.clear()
-        calls = [asyncio.create_task(found.get()) for _ in range(6)]
-        done: list[httpx2.Response] = []
-        for next_one in asyncio.as_completed(calls):
-            done.append(await next_one)
-            if len(done) == 4:  # one is under way, one waits; nobody else may
-                assert {one.status_code for one in done} == {503}
-                program.hold.set()
-        assert Counter(one.status_code for one in done) == {503: 4, 200: 2}
+        first = asyncio.create_task(found.get())
+        while program.requests < 1:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(found.get())
+        while await found.proxy.statistic("upstream_rq_pending_active") < 1:
+            await asyncio.sleep(0.01)
+        # One is under way and one waits: nobody else may.
+        assert {(await found.get()).status_code for _ in range(4)} == {503}
         assert await found.proxy.statistic("upstream_rq_pending_overflow") == 4
+        program.hold.set()
+        assert ((await first).status_code, (await second).status_code) == (200, 200)
         assert program.connections == 2  # one for each request
 
 
@@ -172,8 +189,8 @@ async def test_what_counts_as_an_error_may_be_said(tmp_path: Path) -> None:
         program.status = 500
         assert [(await found.get()).status_code for _ in range(3)] == [500] * 3
         program.status = 429
-        assert (await found.get()).status_code == 429
-        assert (await found.get()).status_code == 503  # nobody is left
+        while (await found.get()).status_code != 503:  # until nobody is left
+            await asyncio.sleep(0.01)
         assert await found.proxy.statistic("ejections_active") == 1
 
 
@@ -218,6 +235,47 @@ async def test_a_connection_begins_with_the_caller_of_the_proxy_protocol(tmp_pat
     async with shop(tmp_path, "{proxyProtocol: {version: V1}}") as found:
         assert (await found.get()).status_code == 200
         assert found.programs[0].heads[0].startswith("PROXY TCP4 127.0.0.1 ")
+
+
+# -- localities -------------------------------------------------------------------------------------
+
+
+async def test_the_next_place_takes_over_when_the_nearest_fails(tmp_path: Path) -> None:
+    policy = (
+        "{outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 10m, maxEjectionPercent: 100},"
+        " loadBalancer: {localityLbSetting: {failover: [{from: west, to: south}]}}}"
+    )
+    places = ("west/1/x", "west/1/y", "east/1/x", "south/1/x")
+    async with shop(tmp_path, policy, places=places) as found:
+        for at in (0, 1, 3):  # the zone, the region, the region to fail over to
+            assert {(await found.get()).text for _ in range(8)} == {f"reviews-v{at}"}
+            found.programs[at].status = 500
+            while (await found.get()).text == f"reviews-v{at}":  # Envoy collects such changes for a second
+                await asyncio.sleep(0.01)
+        assert {(await found.get()).text for _ in range(8)} == {"reviews-v2"}
+
+
+async def test_one_may_fail_over_whatever_the_percentage(tmp_path: Path) -> None:
+    policy = "{outlierDetection: {consecutive5xxErrors: 1, baseEjectionTime: 10m}}"
+    async with shop(tmp_path, policy, places=("west/1/x", "west/1/y")) as found:
+        found.programs[0].status = 500
+        while (await found.get()).text == "reviews-v0":
+            await asyncio.sleep(0.01)
+        assert {(await found.get()).text for _ in range(8)} == {"reviews-v1"}
+
+
+async def test_places_get_their_shares(tmp_path: Path) -> None:
+    policy = (
+        "{loadBalancer: {simple: ROUND_ROBIN, localityLbSetting: {distribute: [{from: west/1/*, to:"
+        ' {"west/1/*": 80, "east/*": 20}}]}}}'
+    )
+    places = ("west/1/x", "west/1/y", "east/1/x", "south/1/x")
+    async with shop(tmp_path, policy, places=places) as found:
+        met = Counter([(await found.get()).text for _ in range(100)])
+        assert met["reviews-v3"] == 0
+        # Localities take turns by their weights, so that the shares are no matter of chance.
+        assert 75 <= met["reviews-v0"] + met["reviews-v1"] <= 85
+        assert 15 <= met["reviews-v2"] <= 25
 
 
 # -- TLS to servers that are not the mesh's ---------------------------------------------------------

@@ -9,9 +9,11 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
+from tulle.mesh.place import Order
 from tulle.mesh.policy.balancing import is_passthrough
 from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import DestinationPolicy, destination_policy
+from tulle.mesh.policy.locality import order
 from tulle.mesh.policy.settings import governed, governed_chain
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
@@ -50,7 +52,7 @@ class ClusterCells:
         policy = self.policy((destination.host, scope))
         if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
             return None
-        return cluster(self._world, *found, destination.subset, policy)
+        return cluster(self._world, *found, destination.subset, policy, scope)
 
     def _make_all(self, at: tuple[str, Scope]) -> tuple[Cluster, ...]:
         """All clusters of a service, as the callers of a vantage see them."""
@@ -72,6 +74,11 @@ class ClusterCells:
             made += headless.instance_clusters(service, port, policy, declared)
         return tuple(each for each in made if each is not None)
 
+    def order(self, destination: Destination, vantage: Scope) -> Order | None:
+        """How callers of a vantage want the endpoints of a cluster."""
+        policy = self.policy((destination.host, vantage))
+        return order(policy.at(destination.port, destination.subset), vantage.locality, vantage.labels)
+
     def governed_chain(self, then: TcpChain, scope: Scope) -> TcpChain:
         """The chain with what rules say of connections as a whole. They are no property of a cluster: of
         several clusters the first decides (destination_rule.proto, `idleTimeout`)."""
@@ -83,11 +90,12 @@ class ClusterCells:
 
 
 def cluster(
-    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy
+    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: Scope
 ) -> Cluster:
     """The cluster of a port; with a subset, of that part of it."""
     destination = Destination(service.host, port.number, subset)
     settings = policy.at(port.number, subset)
+    wanted = order(settings, scope.locality, scope.labels)
     made = governed(
         Cluster(
             name=destination.cluster,
@@ -95,20 +103,28 @@ def cluster(
             origin=_origin(service, port, subset, policy),
             protocol=port.protocol,
             mtls=mesh_tls(world, settings.tls, destination, SANITISED if port.protocol.is_http else OPAQUE),
-            endpoint_set=_endpoint_set(destination, policy),
+            endpoint_set=_endpoint_set(destination, policy, wanted),
         ),
         settings,
     )
+    if wanted is not None and made.outlier is not None and made.outlier.ejection_percent is None:
+        # With Envoy's own 10 % nothing would fail over where there are fewer than ten endpoints.
+        made = replace(made, outlier=replace(made.outlier, always_one=True))
     if is_passthrough(settings.load_balancer):
         return replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
     return made
 
 
-def _endpoint_set(destination: Destination, policy: DestinationPolicy) -> str:
-    """The name of a cluster's endpoints: its own, but for a subset that somebody defines for some callers."""
-    if policy.owner and destination.subset:
-        return replace(destination, subset=f"{destination.subset}@{policy.owner}").cluster
-    return ""
+def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: Order | None) -> str:
+    """The name of a cluster's endpoints: its own, but for a subset that somebody defines for some callers,
+    and for an order in which some callers want them."""
+    whose: list[str] = [policy.owner] if policy.owner and (destination.subset or wanted) else []
+    if wanted is not None:
+        whose.append("/".join(wanted.locality))
+        whose += (f"{name}={value}" for name, value in wanted.labels)
+    if not whose:
+        return ""
+    return replace(destination, subset=f"{destination.subset}@{';'.join(whose)}").cluster
 
 
 def opaque(made: Cluster) -> Cluster:

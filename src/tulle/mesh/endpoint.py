@@ -6,12 +6,13 @@ else: no route, no cluster, no other service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
 from tulle.mesh.declaration import Declaration, WorkloadId
+from tulle.mesh.place import Candidate, Order, arrange
 from tulle.mesh.service import Service, ServiceCells, ServicePort
 from tulle.mesh.view import Endpoint, EndpointSet, Origin
 from tulle.mesh.workload import Labels, WorkloadCells
@@ -32,6 +33,8 @@ class EndpointQuery:
     subset: str = ""
     labels: Labels = ()
     """The subset's labels, sorted; they narrow the service's selector."""
+    order: Order | None = None
+    """How its callers want the endpoints; None: anyhow."""
 
     @property
     def name(self) -> str:
@@ -66,13 +69,7 @@ class EndpointCells:
 
     def at_port(self, service: Service, port: ServicePort, labels: Labels = ()) -> tuple[Endpoint, ...]:
         """The endpoints of one port, sorted by address and port. The reader depends on each of them."""
-        found = self._of_workloads(service, port, labels) if service.selector is not None else ()
-        written = self._of_slices(service, port) if service.selector is None and not labels else ()
-        endpoints = sorted({*found, *written}, key=lambda each: (each.address, each.port))
-        # Envoy asks that priorities begin at 0 without a gap (config.endpoint.v3.LocalityLbEndpoints).
-        if endpoints and all(endpoint.priority for endpoint in endpoints):
-            return tuple(replace(endpoint, priority=0) for endpoint in endpoints)
-        return tuple(endpoints)
+        return arrange(self._candidates(service, port, labels), None)[0]
 
     def published(self, service: Service) -> tuple[WorkloadId, ...]:
         """The workloads behind a service that DNS may name: ready, or published although they are not."""
@@ -106,10 +103,18 @@ class EndpointCells:
         port = service.port(query.port) if service is not None else None
         if service is None or port is None:
             return EndpointSet(query.name, (), Origin("Service", "", query.host))
-        endpoints = self.at_port(service, port, query.labels)
-        return EndpointSet(query.name, endpoints, replace(service.origin, field=port.field))
+        endpoints, weights = arrange(self._candidates(service, port, query.labels), query.order)
+        return EndpointSet(query.name, endpoints, replace(service.origin, field=port.field), weights)
 
-    def _of_workloads(self, service: Service, port: ServicePort, labels: Labels) -> Iterator[Endpoint]:
+    def _candidates(self, service: Service, port: ServicePort, labels: Labels) -> Iterable[Candidate]:
+        """Who is there, each address and port once."""
+        if service.selector is not None:
+            found = self._of_workloads(service, port, labels)
+        else:
+            found = self._of_slices(service, port) if not labels else iter(())
+        return {(each.endpoint.address, each.endpoint.port): each for each in found}.values()
+
+    def _of_workloads(self, service: Service, port: ServicePort, labels: Labels) -> Iterator[Candidate]:
         selector = tuple(sorted({*(service.selector or ()), *labels}))
         for at in self._workloads.selected((service.namespace, selector)):
             if not self.is_published(service, at):
@@ -119,20 +124,20 @@ class EndpointCells:
             if workload is None or target is None:
                 continue
             for address in workload.addresses:
-                yield Endpoint(
+                endpoint = Endpoint(
                     address=address,
                     port=target,
                     mtls=workload.proxy and not workload.gateway,
                     locality=workload.locality,
-                    priority=1 if self.presence(at).lapsed else 0,
                     workload=f"{workload.namespace}/{workload.name}",
                 )
+                yield Candidate(endpoint, workload.labels, self.presence(at).lapsed)
 
-    def _of_slices(self, service: Service, port: ServicePort) -> Iterator[Endpoint]:
+    def _of_slices(self, service: Service, port: ServicePort) -> Iterator[Candidate]:
         for address, zone, ports in self._slices(service):
             for name, number in ports:
                 if name == port.name:
-                    yield Endpoint(address, number, mtls=False, locality=("", zone, ""))
+                    yield Candidate(Endpoint(address, number, mtls=False, locality=("", zone, "")))
 
     def _slices(self, service: Service) -> Iterator[tuple[str, str, tuple[tuple[str, int], ...]]]:
         """(address, zone, ((port name, port), ...)) of everything written for a service and ready."""

@@ -200,13 +200,12 @@ class Resolution:
         destination = Destination.of(cluster.name)
         if destination is None or cluster.discovery is not Discovery.EDS:
             return None
-        if not destination.subset:
-            return EndpointQuery(destination.host, destination.port)
         named = Destination.of(cluster.endpoint_set or cluster.name) or destination
         vantage = self._hosts.vantage(destination.host, scope)
         subsets = dict(self._clusters.policy((destination.host, vantage)).subsets)
         labels = subsets[destination.subset].labels if destination.subset in subsets else ()
-        return EndpointQuery(destination.host, destination.port, named.subset, labels)
+        wanted = self._clusters.order(destination, vantage)
+        return EndpointQuery(destination.host, destination.port, named.subset, labels, wanted)
 
     # -- what people are told --------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Scopes: what of a workload decides what it may call. Workloads of one scope share one outbound part.
 
-That is their namespace, and of their labels those that some rule asks for (`sourceLabels`): where no rule
-does, a scope is a namespace. Whatever else comes to matter is another field of `Scope` and another line in
-`ScopeCells._find`. Read by `resolve.py`, which asks for parts by scope, and by all of the outbound side.
+That is their namespace, of their labels those that some rule asks for (`sourceLabels`), and where they are if
+any rule goes by that: where no rule does, a scope is a namespace. Whatever else comes to matter is another
+field of `Scope` and another line in `ScopeCells._find`. Read by `resolve.py`, which asks for parts by scope,
+and by all of the outbound side.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from tulle.kit.derived import Derived
 from tulle.mesh.draft import Labels
+from tulle.mesh.place import NOWHERE, Locality
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.sidecar import SidecarCells
 from tulle.mesh.workload import WorkloadId
@@ -25,13 +27,16 @@ class Scope(NamedTuple):
     """"": any in which nothing of its own holds."""
     labels: Labels = ()
     """Of the caller's labels those that rules ask for, sorted."""
-
     sidecar: str = ""
     """The names of the Sidecars that narrow its view (`SidecarCells.selected`)."""
+    locality: Locality = NOWHERE
+    """Where it is, if that matters to any rule."""
 
     def __str__(self) -> str:
         named = [f"{name}={value}" for name, value in self.labels]
-        return ";".join((self.namespace, *named, *((f"sidecar={self.sidecar}",) if self.sidecar else ())))
+        named += [f"sidecar={self.sidecar}"] if self.sidecar else []
+        named += ["/".join(self.locality)] if self.locality != NOWHERE else []
+        return ";".join((self.namespace, *named))
 
     def carries(self, labels: Mapping[str, str]) -> bool:
         """Whether the caller has all these labels, which a rule asks for."""
@@ -53,16 +58,22 @@ class ScopeCells:
         self._asked: Derived[str, frozenset[tuple[str, str]]] = Derived(
             graph, self._list_asked, "asked_labels"
         )
+        self._compared: Derived[str, frozenset[str]] = Derived(graph, self._list_compared, "compared_labels")
         self.scope: Derived[WorkloadId, Scope] = Derived(graph, self._find, "scope")
 
     def _find(self, at: WorkloadId) -> Scope:
         workload = self._world.workload(at)
         labels = workload.labels if workload is not None else ()
-        asked = self._asked("")
-        asked_here = tuple(sorted(asked.intersection(labels))) if asked else ()
+        asked, compared = self._asked(""), self._compared("")
+        kept = asked.intersection(labels).union(pair for pair in labels if pair[0] in compared)
+        kept_here = tuple(sorted(kept))
+        place = workload.locality if workload is not None and self._attachments.local() else NOWHERE
         if workload is not None and workload.gateway:
-            return Scope(at[0], asked_here)  # "A Sidecar is not applicable to gateways"
-        return Scope(at[0], asked_here, self._sidecars.selected(at[0], labels))
+            return Scope(at[0], kept_here, locality=place)  # "A Sidecar is not applicable to gateways"
+        return Scope(at[0], kept_here, self._sidecars.selected(at[0], labels), place)
 
     def _list_asked(self, _: str) -> frozenset[tuple[str, str]]:
         return frozenset(pair for each in self._attachments.asking() for pair in each.spec.source_labels)
+
+    def _list_compared(self, _: str) -> frozenset[str]:
+        return frozenset(name for each in self._attachments.local() for name in each.spec.compared_labels)

@@ -33,13 +33,16 @@ def translate_endpoints(endpoints: EndpointSet) -> tuple[Translated, ...]:
     (`LocalityLbEndpoints.priority`), and a set whose leases have all lapsed has none at 0."""
     ordered = sorted(endpoints.endpoints, key=lambda one: (*_place(one), one.address, one.port))
     rank = {priority: at for at, priority in enumerate(sorted({one.priority for one in ordered}))}
+    weights = dict(endpoints.weights)
     localities: list[Tree] = []
     for (priority, (region, zone, sub_zone)), members in groupby(ordered, key=_place):
         present = list(members)
         locality: Tree = {
             # Envoy asks for neither of the two; gRPC's own clients ignore a locality that lacks one.
             "locality": {"region": region, "zone": zone, "sub_zone": sub_zone},
-            "load_balancing_weight": message.number(sum(one.weight for one in present)),
+            "load_balancing_weight": message.number(
+                weights.get(present[0].locality, sum(one.weight for one in present))
+            ),
             "lb_endpoints": [_endpoint(one) for one in present],
         }
         if rank[priority]:

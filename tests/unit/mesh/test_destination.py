@@ -49,7 +49,7 @@ def test_a_namespace_may_define_subsets_for_itself() -> None:
     _, resolution = shop(rule(SUBSETS), rule(own, namespace="front", host=HOST))
     assert cluster(resolution, "shop", "v1").endpoint_set == ""
     found = cluster(resolution, "front", "v1")
-    assert found.endpoint_set == f"outbound|9080|v1@front|{HOST}"
+    assert found.endpoint_set == f"outbound|9080|v1@front;rule|{HOST}"
     queries = resolution.all_endpoint_queries()
     assert queries[found.endpoint_set].labels == (("version", "v2"),)
     assert queries[f"outbound|9080|v1|{HOST}"].labels == (("version", "v1"),)

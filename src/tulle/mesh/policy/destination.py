@@ -64,8 +64,7 @@ class DestinationPolicy:
     subsets: tuple[tuple[str, SubsetPolicy], ...] = ()
     """By name, in the order of their names."""
     owner: str = ""
-    """Who may define the subsets in another way than other callers see them: a namespace that is not the
-    service's, or a rule for selected callers."""
+    """The rules, where other callers may see others. "": everybody without rules of their own sees these."""
     selected: bool = False
     """It holds for selected callers only."""
 
@@ -182,11 +181,12 @@ def _policy(rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
             labels = tuple(sorted(subset.labels.items()))
             subsets.setdefault(subset.name, SubsetPolicy(origin, labels, subset.traffic_policy))
     written = next((rule.spec.traffic_policy for rule in rules if rule.spec.traffic_policy is not None), None)
-    first = rules[0]
-    owner = "" if first.namespace == home else first.namespace
+    everybodys = all(rule.namespace == home and _is_public(rule) for rule in rules)
+    owner = f"{rules[0].namespace};{'+'.join(rule.name for rule in rules)}"
     return DestinationPolicy(
-        written,
-        tuple(sorted(subsets.items())),
-        f"{first.namespace};{first.name}" if selecting else owner,
-        bool(selecting),
+        written, tuple(sorted(subsets.items())), "" if everybodys else owner, bool(selecting)
     )
+
+
+def _is_public(rule: DestinationRule) -> bool:
+    return rule.spec.workload_selector is None and (not rule.spec.export_to or "*" in rule.spec.export_to)

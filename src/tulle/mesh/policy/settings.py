@@ -7,6 +7,7 @@ from dataclasses import replace
 from tulle.mesh.policy.balancing import load_balancing
 from tulle.mesh.policy.client_tls import originated_tls
 from tulle.mesh.policy.destination import NOTHING, Settings
+from tulle.mesh.policy.locality import spread
 from tulle.mesh.policy.outlier import outlier_detection
 from tulle.mesh.policy.pool import connection_pool, idle_seconds
 from tulle.mesh.view import Cluster, HashKey, HashSource, TcpChain
@@ -20,9 +21,11 @@ def governed(made: Cluster, settings: Settings) -> Cluster:
         return made
     detection = settings.outlier_detection
     proxy_protocol = settings.proxy_protocol
+    shared, minimum_hosts = spread(settings)
+    balancing = load_balancing(settings.load_balancer)
     return replace(
         made,
-        balancing=load_balancing(settings.load_balancer),
+        balancing=replace(balancing, spread=shared, spread_minimum_hosts=minimum_hosts),
         pool=connection_pool(settings),
         outlier=outlier_detection(detection) if detection is not None else None,
         panic_percent=detection.min_health_percent if detection is not None else 0,

@@ -74,6 +74,7 @@ class Attachments:
         self._by_delegate: Index[Key, Key, Resource[Any]] = Index(graph, resources, self._delegates)
         self._asking: Index[str, Key, Resource[Any]] = Index(graph, resources, self._asks)
         self._by_caller: Index[str, Key, Resource[Any]] = Index(graph, resources, self._callers)
+        self._local: Index[str, Key, Resource[Any]] = Index(graph, resources, self._is_local)
         self._rules: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._rule_hosts)
 
     # -- reading ---------------------------------------------------------------------------------
@@ -101,6 +102,10 @@ class Attachments:
     def asking(self) -> tuple[ForCallers, ...]:
         """What asks for labels of callers (`sourceLabels`, `workloadSelector`): few, if any."""
         return self._asking.get("")
+
+    def local(self) -> tuple[Resource[DestinationRuleSpec], ...]:
+        """The DestinationRules for which it matters where callers are."""
+        return self._local.get("")
 
     def destination_rules(self, namespace: str, host: str) -> tuple[Resource[DestinationRuleSpec], ...]:
         """The DestinationRules of a namespace for this host; with `WILDCARD` those with any wildcard."""
@@ -138,6 +143,10 @@ class Attachments:
 
     def _asks(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
         if (key.group, key.kind) in _FOR_CALLERS and resource.spec.source_labels:
+            yield ""
+
+    def _is_local(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
+        if (key.group, key.kind) == DESTINATION_RULE and resource.spec.is_local:
             yield ""
 
     def _gateways(self, key: Key, resource: Resource[Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
+from tulle.mesh.place import NOWHERE
 from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import DESTINATION_RULE, ROUTES, Attachments, ForCallers, RouteResource
 from tulle.mesh.route.common import Destination, covers, full_host
@@ -143,6 +144,13 @@ class HostCells:
             for host in self._hosts_of(resource) if labels else ():
                 before = found.get(host, ANYWHERE)
                 found[host] = before._replace(labels=tuple(sorted({*before.labels, *labels})))
+        for rule in self.attachments.local():
+            names = rule.spec.compared_labels
+            labels = tuple(pair for pair in scope.labels if pair[0] in names)
+            for host in self._hosts_of(rule) if labels or scope.locality != NOWHERE else ():
+                before = found.get(host, ANYWHERE)
+                kept = tuple(sorted({*before.labels, *labels}))
+                found[host] = before._replace(labels=kept, locality=scope.locality)
         if not scope.sidecar:
             return found
         # Which routes hold depends on the Sidecar, for few hosts if it is any good.

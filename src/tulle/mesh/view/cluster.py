@@ -121,6 +121,8 @@ class OutlierDetection:
     interval_seconds: float | None = None
     ejection_seconds: float | None = None
     ejection_percent: int | None = None
+    always_one: bool = False
+    """One endpoint may be left out whatever the percentage."""
     error_statuses: tuple[int, ...] = ()
     """What counts as an error in place of 5xx."""
 
@@ -205,3 +207,5 @@ class EndpointSet:
     name: str
     endpoints: tuple[Endpoint, ...]
     origin: Origin
+    weights: tuple[tuple[tuple[str, str, str], int], ...] = ()
+    """Of localities (region, zone, sub-zone), sorted. Empty: what their endpoints weigh together."""

@@ -24,7 +24,12 @@ from tulle.model.istio.http_action import (
     HTTPRewrite,
 )
 from tulle.model.istio.http_route import Delegate, HTTPMatchRequest, HTTPRoute
-from tulle.model.istio.load_balancer import ConsistentHash, LoadBalancerSettings
+from tulle.model.istio.load_balancer import (
+    ConsistentHash,
+    LoadBalancerSettings,
+    LocalityLoadBalancerSetting,
+    ZoneAwareLoadBalancerSetting,
+)
 from tulle.model.istio.service_entry import ServiceEntrySpec
 from tulle.model.istio.shared import (
     Destination,
@@ -69,6 +74,7 @@ __all__ = [
     "HeaderMatch",
     "L4MatchAttributes",
     "LoadBalancerSettings",
+    "LocalityLoadBalancerSetting",
     "OutlierDetection",
     "PortSelector",
     "ProxyProtocol",
@@ -89,4 +95,5 @@ __all__ = [
     "TrafficPolicy",
     "UriMatch",
     "VirtualServiceSpec",
+    "ZoneAwareLoadBalancerSetting",
 ]

@@ -5,6 +5,7 @@ Refused is what Istio's CRD and its validation (pkg/config/validation: ValidateD
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -113,6 +114,29 @@ class DestinationRuleSpec(Model):
         """All labels of callers that it asks for."""
         selector = self.workload_selector
         return frozenset(selector.match_labels.items() if selector is not None else ())
+
+    def settings(self) -> Iterator[TrafficPolicy | PortTrafficPolicy]:
+        """Everything that it says of ports and of subsets."""
+        policies = (self.traffic_policy, *(subset.traffic_policy for subset in self.subsets))
+        for policy in policies:
+            if policy is not None:
+                yield policy
+                yield from policy.port_level_settings
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it matters where callers are."""
+        return any(
+            each.outlier_detection is not None
+            or (each.load_balancer is not None and each.load_balancer.is_local)
+            for each in self.settings()
+        )
+
+    @property
+    def compared_labels(self) -> frozenset[str]:
+        """The names of all labels in which it compares callers with endpoints."""
+        balancers = (each.load_balancer for each in self.settings())
+        return frozenset(name for each in balancers if each is not None for name in each.compared_labels)
 
     @model_validator(mode="after")
     def _selected_callers_are_here(self) -> DestinationRuleSpec:

@@ -243,3 +243,15 @@ class LoadBalancerSettings(Model):
         at_most_one(self, "locality_lb_setting", "zone_aware_lb_setting")
         at_most_one(self, "warmup_duration_secs", "warmup")
         return self
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it matters where callers are."""
+        return self.locality_lb_setting is not None or self.zone_aware_lb_setting is not None
+
+    @property
+    def compared_labels(self) -> frozenset[str]:
+        """The names of labels in which callers are compared with endpoints."""
+        settings = (self.locality_lb_setting, self.zone_aware_lb_setting)
+        priorities = (each.failover_priority for each in settings if each is not None)
+        return frozenset(name for each in priorities for name in each if "=" not in name)

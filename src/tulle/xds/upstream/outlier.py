@@ -30,6 +30,8 @@ def outlier_detection(detection: OutlierDetection) -> Tree:
         built["base_ejection_time"] = message.seconds(detection.ejection_seconds)
     if detection.ejection_percent is not None:
         built["max_ejection_percent"] = message.number(detection.ejection_percent)
+    if detection.always_one:
+        built["always_eject_one_host"] = message.YES
     return built
 
 
