@@ -173,7 +173,7 @@ async def test_an_outlier_is_left_out(tmp_path: Path) -> None:
         while await found.proxy.statistic("ejections_active") == 0:
             await found.get()
         asked = bad.requests
-        assert asked == 2
+        assert asked >= 2
         assert {(await found.get()).status_code for _ in range(20)} == {200}
         assert bad.requests == asked
         assert good.requests >= 20
