@@ -99,15 +99,8 @@ spec:
 
 
 def helloworld(place: str) -> str:
-    """The deployment of one place, and its service."""
+    """The deployment of one place."""
     return f"""
-apiVersion: v1
-kind: Service
-metadata: {{name: helloworld, namespace: sample, labels: {{app: helloworld}}}}
-spec:
-  ports: [{{port: 5000, name: http}}]
-  selector: {{app: helloworld}}
----
 apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: helloworld-{place}, namespace: sample}}
@@ -124,6 +117,13 @@ spec:
 
 
 CALLER = """
+apiVersion: v1
+kind: Service
+metadata: {name: helloworld, namespace: sample, labels: {app: helloworld}}
+spec:
+  ports: [{port: 5000, name: http}]
+  selector: {app: helloworld}
+---
 apiVersion: tulle.dev/v1
 kind: App
 metadata: {name: curl, namespace: sample}
