@@ -1,7 +1,7 @@
 """DestinationRules in a running mesh, as Istio's tasks have them: circuit breaking, locality load balancing.
 
 The rules are those of the documentation ("Circuit Breaking", "Locality failover", "Locality weighted
-distribution"), unedited.
+distribution"); `-n sample` is written into them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ spec:
     httpbin:
       ports: [{port: 8000, name: http}]
       command: [python3, -c, ECHO, "8000", "0.2"]
-    fortio: {ports: [{port: 8080, name: http}], command: [sleep, infinity]}
+    fortio: {command: [sleep, infinity]}
 """
 
 BREAKER = """
@@ -55,6 +55,7 @@ apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata:
   name: helloworld
+  namespace: sample
 spec:
   host: helloworld.sample.svc.cluster.local
   trafficPolicy:
@@ -79,6 +80,7 @@ apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata:
   name: helloworld
+  namespace: sample
 spec:
   host: helloworld.sample.svc.cluster.local
   trafficPolicy:
@@ -98,12 +100,17 @@ spec:
 """
 
 
+def named(place: str) -> str:
+    """The name of its deployment."""
+    return f"helloworld-{place.replace('.', '-')}"
+
+
 def helloworld(place: str) -> str:
     """The deployment of one place."""
     return f"""
 apiVersion: apps/v1
 kind: Deployment
-metadata: {{name: helloworld-{place}, namespace: sample}}
+metadata: {{name: {named(place)}, namespace: sample}}
 spec:
   selector: {{matchLabels: {{app: helloworld, version: {place}}}}}
   template:
@@ -129,7 +136,7 @@ kind: App
 metadata: {name: curl, namespace: sample}
 spec:
   services:
-    curl: {port: 80, command: [sleep, infinity], locality: region1/zone1/subzone}
+    curl: {command: [sleep, infinity], locality: region1/zone1/subzone}
 """
 
 
@@ -184,12 +191,12 @@ def test_places_get_their_shares(mesh: Mesh) -> None:
 def test_the_next_place_takes_over(mesh: Mesh) -> None:
     with mesh.applied(FAILOVER):
         assert whom(mesh, 20) == {"region1.zone1": 20}
-        failing = f"helloworld-{PLACES[0]}.sample"
-        mesh.execute(failing, "curl", "-sS", "-X", "POST", "http://127.0.0.1:5000/fail")
+        fail = ["curl", "-sS", "-X", "POST", "http://127.0.0.1:5000/fail"]
+        mesh.tulle("exec", named(PLACES[0]), "-n", "sample", "--", *fail)
         wait_for("another zone takes over", lambda: whom(mesh) == {"region1.zone2": 1})
         assert whom(mesh, 20) == {"region1.zone2": 20}
-        mesh.tulle("delete", "Deployment", f"helloworld-{PLACES[1]}", "-n", "sample")
+        mesh.tulle("delete", "Deployment", named(PLACES[1]), "-n", "sample")
         wait_for("another region takes over", lambda: whom(mesh) == {"region2.zone3": 1})
         assert whom(mesh, 20) == {"region2.zone3": 20}
-        mesh.tulle("delete", "Deployment", f"helloworld-{PLACES[2]}", "-n", "sample")
+        mesh.tulle("delete", "Deployment", named(PLACES[2]), "-n", "sample")
         wait_for("any region takes over", lambda: whom(mesh) == {"region3.zone4": 1})
