@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tulle.model.schema import AnyDuration, Bool, Int, IstioDuration, Model, Number, at_most_one, problem
+from tulle.model.schema import (
+    AnyDuration,
+    Bool,
+    Int,
+    IstioDuration,
+    Model,
+    NoEffect,
+    Number,
+    at_most_one,
+    problem,
+)
 
 Count = Annotated[Int, Field(ge=0, le=2**32 - 1)]
 """uint32"""
@@ -172,7 +182,10 @@ class ZoneAwareLoadBalancerSetting(Model):
     enabled: Bool | None = None
     failover: tuple[Failover, ...] = ()
     failover_priority: tuple[str, ...] = ()
-    min_cluster_size: Annotated[Int, Field(ge=1, le=2**32 - 1)] | None = None
+    min_cluster_size: Annotated[
+        Annotated[Int, Field(ge=1, le=2**32 - 1)] | None,
+        NoEffect("zones of one region are equal here, as in Istio without self-discovery"),
+    ] = None
 
     @model_validator(mode="after")
     def _labels(self) -> ZoneAwareLoadBalancerSetting:
