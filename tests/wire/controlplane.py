@@ -35,6 +35,8 @@ class ControlPlane:
         self.registrar = Registrar(self.authority, self.enrolment, lifetime_seconds)
         self.serving = ServingCertificate(self.authority, self.clock)
         self.placements = {("one", "shop", "orders"): ORDERS}
+        self.bare: set[str] = set()
+        """Names of workloads without a proxy."""
         self.published: dict[Name, Instance] = {}
         self.news = asyncio.Condition()
         self.registry = Registry(self.placed, self.publish, lambda: asyncio.get_running_loop().time())
@@ -59,6 +61,9 @@ class ControlPlane:
         async with self.news:
             self.news.notify_all()
 
+    def has_proxy(self, _: str, workload: str) -> bool:
+        return workload not in self.bare
+
     async def left(self, name: Name) -> None:
         """Nobody calls what is not ready."""
         async with self.news:
@@ -70,7 +75,7 @@ class ControlPlane:
 
     async def start(self) -> None:
         self._server = grpc.aio.server()
-        agents = Agents(self.registry, self.registrar, self.placed, self.left)
+        agents = Agents(self.registry, self.registrar, self.placed, self.has_proxy, self.left)
         self._server.add_generic_rpc_handlers((agents.rpc(),))
         self._server.add_secure_port(self.target, self.serving.grpc_credentials())
         self.port = self._server.add_secure_port("127.0.0.1:0", self.serving.grpc_credentials())

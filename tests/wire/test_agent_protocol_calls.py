@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from structlog.testing import capture_logs
 
 from tests.wire.controlplane import ORDERS, ControlPlane
@@ -58,6 +59,34 @@ async def test_the_mark_of_a_proxy_is_there_only_when_asked_for(upstream: Upstre
     leaf = x509.load_pem_x509_certificate(answer.certificate_pem.encode())
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == []
+
+
+async def test_a_workload_without_a_proxy_gets_no_mark_of_one(
+    controlplane: ControlPlane, upstream: Upstream
+) -> None:
+    controlplane.bare.add("orders")
+    with pytest.raises(SignFailed, match="shop/orders has no proxy") as error:
+        await upstream.sign("shop", "orders", svid.request(svid.new_key()))
+    assert error.value.refused
+    await upstream.sign("shop", "orders", svid.request(svid.new_key()), for_proxy=False)
+
+
+async def test_a_request_that_names_a_proxy_gets_no_mark_of_one(upstream: Upstream) -> None:
+    """Neither a workload's nor a host's: nothing but the key is read from it."""
+    key = svid.new_key()
+    names = x509.SubjectAlternativeName(
+        [
+            x509.DNSName("proxy.cluster.local"),
+            x509.UniformResourceIdentifier("spiffe://cluster.local/ns/bank/sa/vault"),
+        ]
+    )
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    written = builder.add_extension(names, critical=True).sign(key, hashes.SHA256())
+    request = written.public_bytes(serialization.Encoding.PEM).decode()
+    answer = await upstream.sign("shop", "orders", request, for_proxy=False)
+    leaf = x509.load_pem_x509_certificate(answer.certificate_pem.encode())
+    issued = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in issued] == [ORDERS]
 
 
 async def test_signs_nothing_else(upstream: Upstream) -> None:

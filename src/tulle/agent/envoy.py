@@ -19,7 +19,7 @@ from tulle.agent.layout import Layout, proxy_process_name
 from tulle.agent.mounts import Mounts, Place, plan_hide
 from tulle.agent.neighbour import homes
 from tulle.agent.process import CAP_NET_ADMIN, ProcessError, Spec, User
-from tulle.kit.mark import PROXY_RUN_DIRECTORY
+from tulle.kit.mark import IDENTITY_VARIABLE, PROXY_RUN_DIRECTORY
 from tulle.model.agentapi import WorkloadAssignment
 
 DRAIN_SECONDS: Final = 30
@@ -88,6 +88,7 @@ def proxy_spec(
             "warning",
         ),
         user=user,
+        env={IDENTITY_VARIABLE: assignment.identity},
         hostname=assignment.hostname or assignment.name,
         capabilities=(CAP_NET_ADMIN,),
         raise_files=True,

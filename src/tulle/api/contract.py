@@ -151,6 +151,24 @@ class ProxyStatus(_Message):
     because: Because | None = None
 
 
+class PortReason(_Message):
+    """Why HTTP is processed on the server's side too."""
+
+    text: str
+    because: Because
+
+
+class PortStatus(_Message):
+    """A port that services select on a workload with a proxy."""
+
+    port: int
+    protocol: str
+    http_processing: Literal["client", "both", ""] = ""
+    """Where the HTTP of meshed callers is processed: on the client's side, or on both; "": nowhere for
+    certain, since the port is not declared to be HTTP."""
+    reasons: tuple[PortReason, ...] = ()
+
+
 class WorkloadStatus(_Message):
     name: str
     namespace: str
@@ -172,6 +190,7 @@ class WorkloadStatus(_Message):
     gateway: bool = False
     proxyless: bool = False
     """No Envoy: its own gRPC library is an xDS client, and `proxy` says how that stands."""
+    ports: tuple[PortStatus, ...] = ()
 
 
 class ListenerStatus(_Message):

@@ -106,7 +106,7 @@ async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerato
     cache = Cache()
     pipeline = Pipeline(world, resolution, cache)
     registry = Registry(world.placed, lambda *told: facade.report(*told), time.monotonic, notebook.keep)
-    agents = Agents(registry, registrar, world.placed, lambda at: facade.left(at))
+    agents = Agents(registry, registrar, world.placed, world.has_proxy, lambda at: facade.left(at))
 
     def authorize(context: Any, node: str) -> str:
         host = registrar.host_of(context.auth_context())

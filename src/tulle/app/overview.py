@@ -11,6 +11,8 @@ from tulle.api.contract import (
     Because,
     GatewayStatus,
     ListenerStatus,
+    PortReason,
+    PortStatus,
     ProxyStatus,
     WorkloadStatus,
 )
@@ -20,6 +22,7 @@ from tulle.app.relay import Target
 from tulle.mesh.gateway import gateways_of
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.route.attachment import GATEWAY
+from tulle.mesh.view import InboundPort
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
@@ -97,6 +100,7 @@ class Overview:
     def _workload(self, workload: Workload) -> WorkloadStatus:
         instance = self._world.instances.get(workload.id)
         services = [service.name for service in self._world.services_of(workload.id)]
+        there = self._resolution.inbound(workload.id)
         return WorkloadStatus(
             name=workload.name,
             namespace=workload.namespace,
@@ -113,6 +117,21 @@ class Overview:
             services=tuple(services),
             gateway=workload.gateway,
             proxyless=workload.proxyless,
+            ports=tuple(self._port(each) for each in (there.ports if there is not None else ())),
+        )
+
+    def _port(self, port: InboundPort) -> PortStatus:
+        depth = port.depth
+        if depth is None:
+            return PortStatus(port=port.port, protocol=port.protocol)
+        return PortStatus(
+            port=port.port,
+            protocol=port.protocol,
+            http_processing="client" if depth.shallow else "both",
+            reasons=tuple(
+                PortReason(text=each.text, because=because(self._world, each.origin))
+                for each in depth.reasons
+            ),
         )
 
     def _message(self, workload: Workload, instance: Instance | None) -> str:

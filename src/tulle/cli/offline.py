@@ -20,6 +20,7 @@ from tulle.cli.failure import Failure
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
 from tulle.mesh.resolve import Resolution
+from tulle.mesh.view import Origin
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
 from tulle.model.distinct import distinct
@@ -127,6 +128,25 @@ class OfflineMesh:
         """What would happen to a request. Raises Absent, Malformed."""
         return explain(self._world, self._resolution, request)
 
+    def depths(self, namespace: str, name: str) -> tuple[str, ...]:
+        """A line for each HTTP port of a workload: where it is processed, and why on both sides."""
+        there = self._resolution.inbound((namespace, name))
+        lines: list[str] = []
+        for port in there.ports if there is not None else ():
+            if port.depth is not None and port.depth.shallow:
+                lines.append(f"port {port.port}: HTTP of meshed callers is processed on the client's side")
+            elif port.depth is not None:
+                reasons = "; ".join(f"{each.text} ({_where(each.origin)})" for each in port.depth.reasons)
+                lines.append(
+                    f"port {port.port}: HTTP of meshed callers is processed on both sides: {reasons}"
+                )
+        return tuple(lines)
+
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with what the resources refer to, with lines."""
         return tuple(sorted({*self._world.findings(), *self._resolution.findings()}))
+
+
+def _where(origin: Origin) -> str:
+    name = "/".join(part for part in (origin.namespace, origin.name) if part)
+    return " ".join(part for part in (origin.kind, name, origin.field) if part)

@@ -69,7 +69,7 @@ def render(
     if output_format is ObjectFormat.JSON:
         as_json(to_trees(content))
     else:
-        raw(to_yaml(content))
+        raw("".join(f"# {line}\n" for line in mesh.depths(*at)) + to_yaml(content))
     return 0
 
 

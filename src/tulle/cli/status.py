@@ -24,7 +24,7 @@ def status(
     namespace: Namespace = None,
     output: OutputFormat = Format.TABLE,
     wide: Annotated[
-        bool, typer.Option("--wide", help="Also the host, the owner and whole identities.")
+        bool, typer.Option("--wide", help="Also hosts, owners, whole identities and where HTTP is processed.")
     ] = False,
 ) -> None:
     """Workloads, their proxies and certificates, gateways and their addresses.
@@ -89,7 +89,7 @@ def _synced(workloads: tuple[WorkloadStatus, ...]) -> str:
 def _workloads(workloads: tuple[WorkloadStatus, ...], wide: bool) -> None:
     columns = ["NAMESPACE", "NAME", "ADDRESS", "READY", "RESTARTS", "IDENTITY", "PROXY", "CERTIFICATE"]
     if wide:
-        columns += ["HOST", "OWNER"]
+        columns += ["HOST", "OWNER", "HTTP PROCESSING"]
     rows: list[list[str | Text]] = []
     for each in workloads:
         row: list[str | Text] = [
@@ -102,8 +102,18 @@ def _workloads(workloads: tuple[WorkloadStatus, ...], wide: bool) -> None:
             _proxy(each.proxy),
             _certificate(each.proxy),
         ]
-        rows.append([*row, each.node, each.owner] if wide else row)
+        rows.append([*row, each.node, each.owner, http_processing(each)] if wide else row)
     table(columns, rows, nothing="no workloads; `tulle apply -f PATH` or `tulle run` adds some")
+
+
+def http_processing(workload: WorkloadStatus) -> str:
+    """Each HTTP port with the sides that process it, and why it is both: `8080 client, 9080 both (...)`."""
+    shown: list[str] = []
+    for port in workload.ports:
+        if port.http_processing:
+            why = "; ".join(each.text for each in port.reasons)
+            shown.append(f"{port.port} {port.http_processing}" + (f" ({why})" if why else ""))
+    return ", ".join(shown)
 
 
 def _ready(workload: WorkloadStatus) -> Text:

@@ -18,8 +18,19 @@ APPLICATION_SOURCE = "127.0.0.6"
 """The proxy dials its own application from here, so that the answer finds its way back over loopback and the
 packet rules can tell this connection from a call of the application to itself."""
 
+APPLICATION_PORT = 15007
+"""Where the proxy listens on loopback, for connections to its application that could not be made."""
+
+IDENTITY_VARIABLE = "TULLE_IDENTITY"
+"""In the proxy's environment: the SPIFFE ID of its workload, which shared configuration cannot hold."""
+
 PROXY_RUN_DIRECTORY = "/run/tulle-proxy"
 """In the proxy's own mount namespace: its private directory, bound there by the agent."""
+
+
+def application_address(port: int) -> str:
+    """The loopback address that stands for a port of the application, at APPLICATION_PORT."""
+    return f"127.6.{port >> 8}.{port & 255}"
 
 
 def gateway_pipe(port: int) -> str:

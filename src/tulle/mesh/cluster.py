@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
+from tulle.mesh.depth import as_it_can
+from tulle.mesh.inbound import InboundCells
 from tulle.mesh.place import Order
 from tulle.mesh.policy.balancing import is_passthrough
 from tulle.mesh.policy.client_tls import mesh_tls
@@ -27,10 +29,11 @@ from tulle.mesh.world import World
 class ClusterCells:
     """The derived values of clusters. A scope is a caller's, or a vantage (see `route/host.py`)."""
 
-    def __init__(self, world: World, hosts: HostCells) -> None:
+    def __init__(self, world: World, hosts: HostCells, inbound: InboundCells) -> None:
         graph = world.graph
         self._world = world
         self._hosts = hosts
+        self._inbound = inbound
         self.policy: Derived[tuple[str, Scope], DestinationPolicy] = Derived(
             graph, self._find_policy, "policy"
         )
@@ -52,7 +55,12 @@ class ClusterCells:
         policy = self.policy((destination.host, scope))
         if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
             return None
-        return cluster(self._world, *found, destination.subset, policy, scope)
+        return cluster(self._world, *found, destination.subset, policy, self._alpn(*found), scope)
+
+    def _alpn(self, service: Service, port: ServicePort) -> str:
+        """What a cluster of a port offers that only HTTP connection managers feed."""
+        passed_on = port.protocol.is_http and self._inbound.passed_on((service.host, port.number))
+        return SANITISED if passed_on else OPAQUE
 
     def _make_all(self, at: tuple[str, Scope]) -> tuple[Cluster, ...]:
         """All clusters of a service, as the callers of a vantage see them."""
@@ -71,7 +79,7 @@ class ClusterCells:
             made += (
                 self.cluster((Destination(host, port.number, name), vantage)) for name, _ in policy.subsets
             )
-            made += headless.instance_clusters(service, port, policy, declared)
+            made += headless.instance_clusters(service, port, policy, declared, self._alpn(service, port))
         return tuple(each for each in made if each is not None)
 
     def order(self, destination: Destination, vantage: Scope) -> Order | None:
@@ -90,7 +98,13 @@ class ClusterCells:
 
 
 def cluster(
-    world: World, service: Service, port: ServicePort, subset: str, policy: DestinationPolicy, scope: Scope
+    world: World,
+    service: Service,
+    port: ServicePort,
+    subset: str,
+    policy: DestinationPolicy,
+    alpn: str,
+    scope: Scope,
 ) -> Cluster:
     """The cluster of a port; with a subset, of that part of it."""
     destination = Destination(service.host, port.number, subset)
@@ -102,7 +116,7 @@ def cluster(
             discovery=Discovery.EDS,
             origin=_origin(service, port, subset, policy),
             protocol=port.protocol,
-            mtls=mesh_tls(world, settings.tls, destination, SANITISED if port.protocol.is_http else OPAQUE),
+            mtls=mesh_tls(world, settings.tls, destination, alpn),
             endpoint_set=_endpoint_set(destination, policy, wanted),
         ),
         settings,
@@ -111,8 +125,8 @@ def cluster(
         # With Envoy's own 10 % nothing would fail over where there are fewer than ten endpoints.
         made = replace(made, outlier=replace(made.outlier, always_one=True))
     if is_passthrough(settings.load_balancer):
-        return replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
-    return made
+        made = replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
+    return as_it_can(made)
 
 
 def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: Order | None) -> str:
@@ -125,13 +139,6 @@ def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: O
     if not whose:
         return ""
     return replace(destination, subset=f"{destination.subset}@{';'.join(whose)}").cluster
-
-
-def opaque(made: Cluster) -> Cluster:
-    """The cluster as something else than an HTTP connection manager feeds it."""
-    if made.mtls is None or made.mtls.alpn == OPAQUE:
-        return made
-    return replace(made, mtls=replace(made.mtls, alpn=OPAQUE))
 
 
 def _origin(service: Service, port: ServicePort, subset: str, policy: DestinationPolicy) -> Origin:

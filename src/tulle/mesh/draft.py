@@ -19,6 +19,8 @@ Labels = tuple[tuple[str, str], ...]
 
 INJECT = "sidecar.istio.io/inject"
 TEMPLATES = "inject.istio.io/templates"
+HTTP_PROCESSING = "tulle.dev/http-processing"
+"""Of a pod template or an App: `both` or `client`, as MeshConfig's `httpProcessing` for its workloads."""
 _GRPC_TEMPLATES = frozenset({"grpc-agent", "grpc-simple"})
 """Istio's, for applications whose gRPC library is their xDS client."""
 

@@ -76,6 +76,7 @@ def _of_app(resource: Resource[app.AppSpec]) -> Iterator[Draft]:
                     key=resource.key,
                     field=field,
                     labels=sorted_labels(labels),
+                    annotations=sorted_labels(resource.metadata.annotations),
                     service_account=process.service_account or name,
                     runs=process,
                     runs_field=field,

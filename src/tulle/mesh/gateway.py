@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
-from tulle.mesh.cluster import ClusterCells, opaque
+from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
@@ -18,6 +18,7 @@ from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import IstioGateway, istio_servers
 from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope, ScopeCells
+from tulle.mesh.tls import opaque
 from tulle.mesh.view import (
     Cluster,
     Gateway,

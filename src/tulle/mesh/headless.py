@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tulle.mesh.depth import as_it_can
 from tulle.mesh.name import short_forms
 from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import DestinationPolicy
@@ -17,7 +18,7 @@ from tulle.mesh.route.common import PASSTHROUGH, Destination
 from tulle.mesh.route.host import default_route, port_origin
 from tulle.mesh.route.instance import Instance
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.tls import OPAQUE, SANITISED
+from tulle.mesh.tls import OPAQUE
 from tulle.mesh.view import (
     Cluster,
     Discovery,
@@ -49,7 +50,11 @@ def virtual_hosts(
 
 
 def instance_clusters(
-    service: Service, port: ServicePort, policy: DestinationPolicy, declared: tuple[Instance, ...]
+    service: Service,
+    port: ServicePort,
+    policy: DestinationPolicy,
+    declared: tuple[Instance, ...],
+    alpn: str,
 ) -> tuple[Cluster, ...]:
     """One cluster for each instance with a name."""
     made: list[Cluster] = []
@@ -58,7 +63,6 @@ def instance_clusters(
         if not each.host:
             continue
         destination = Destination(each.host, port.number)
-        alpn = SANITISED if port.protocol.is_http else OPAQUE
         secure = each.identity and (settings.tls is None or settings.tls.mode == "ISTIO_MUTUAL")
         built = Cluster(
             name=destination.cluster,
@@ -68,7 +72,7 @@ def instance_clusters(
             addresses=((each.address, each.port),),
             mtls=MutualTls((each.identity,), alpn, destination.sni) if secure else None,
         )
-        made.append(governed(built, settings))
+        made.append(as_it_can(governed(built, settings)))
     return tuple(made)
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tulle.kit.derived import Derived
+from tulle.mesh.depth import Served, annotations_field, bars, depth
+from tulle.mesh.draft import HTTP_PROCESSING
 from tulle.mesh.problem import Problem
 from tulle.mesh.route.host import port_origin
 from tulle.mesh.service import Service, ServicePort
@@ -14,6 +17,7 @@ from tulle.mesh.view import Cluster, Discovery, Inbound, InboundMtls, InboundPor
 from tulle.mesh.workload import Workload, WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Severity
+from tulle.model.meshconfig import HttpProcessing
 
 _SOURCE = "127.0.0.6"
 """Marks the proxy's calls to its own application, so that they are not redirected again (decision 8)."""
@@ -32,13 +36,43 @@ class _Claim:
         return port_origin(self.service, self.port)
 
 
+class InboundCells:
+    """The derived values of the inbound side."""
+
+    def __init__(self, world: World) -> None:
+        graph = world.graph
+        self._world = world
+        self.inbound: Derived[WorkloadId, Inbound | None] = Derived(
+            graph, lambda at: inbound(world, at), "inbound"
+        )
+        self.problems: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
+            graph, lambda at: (*conflicts(world, at), *misspelt(world, at)), "inbound_problems"
+        )
+        self.passed_on: Derived[tuple[str, int], bool] = Derived(graph, self._ask, "passed_on")
+
+    def _ask(self, at: tuple[str, int]) -> bool:
+        """Whether callers of a service's HTTP port tell the application themselves who calls: one of the
+        workloads behind it passes HTTP on."""
+        host, number = at
+        service = self._world.service(host)
+        if service is None or service.selector is None or bars(self._world, service):
+            return False
+        for workload in self._world.selected(service.namespace, service.selector):
+            target = self._world.target_ports(workload, host, number)
+            there = self.inbound(workload)
+            for port in there.ports if there is not None else ():
+                if port.port == target and port.depth is not None and port.depth.shallow:
+                    return True
+        return False
+
+
 def inbound(world: World, at: WorkloadId) -> Inbound | None:
     """What reaches a workload; None if there is no such workload, or no proxy before it."""
     workload = world.workload(at)
     if workload is None or not workload.proxy or workload.gateway or not workload.address:
         return None
     claims = _claims(world, at)
-    ports = tuple(_port(number, claims[number]) for number in sorted(claims))
+    ports = tuple(_port(world, workload, number, claims[number]) for number in sorted(claims))
     return Inbound(
         namespace=workload.namespace,
         workload=workload.name,
@@ -61,13 +95,16 @@ def _claims(world: World, at: WorkloadId) -> dict[int, list[_Claim]]:
     return found
 
 
-def _port(number: int, claims: list[_Claim]) -> InboundPort:
+def _port(world: World, workload: Workload, number: int, claims: list[_Claim]) -> InboundPort:
+    protocol, mtls = _protocol(claims), InboundMtls.PERMISSIVE
+    served = Served(workload, mtls, tuple((claim.service, claim.port) for claim in claims))
     return InboundPort(
         port=number,
-        protocol=_protocol(claims),
-        mtls=InboundMtls.PERMISSIVE,
+        protocol=protocol,
+        mtls=mtls,
         cluster=f"inbound|{number}||",
         origin=claims[0].origin,
+        depth=depth(world, served, protocol),
     )
 
 
@@ -119,3 +156,20 @@ def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
                 )
             )
     return tuple(found)
+
+
+def misspelt(world: World, at: WorkloadId) -> tuple[Problem, ...]:
+    """An annotation that says neither of the two words; it is taken for the safer one."""
+    workload = world.workload(at)
+    if workload is None or workload.http_processing in ("", *HttpProcessing):
+        return ()
+    return (
+        Problem(
+            workload.key,
+            annotations_field(workload),
+            "unknown-value",
+            Severity.WARNING,
+            f"{HTTP_PROCESSING} is “{workload.http_processing}”, which is taken for “both”",
+            "Write “client” or “both”.",
+        ),
+    )

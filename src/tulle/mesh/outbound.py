@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
-from tulle.mesh.cluster import ClusterCells, opaque
+from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
 from tulle.mesh.route import istio
@@ -26,6 +26,7 @@ from tulle.mesh.route.common import (
 from tulle.mesh.route.host import HostCells, HostPort, port_origin
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
+from tulle.mesh.tls import opaque
 from tulle.mesh.view import (
     Cluster,
     DestinationRoutes,

@@ -15,7 +15,7 @@ from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.draft import sorted_labels
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.gateway import GatewayCells
-from tulle.mesh.inbound import conflicts, inbound
+from tulle.mesh.inbound import InboundCells
 from tulle.mesh.outbound import OutboundCells
 from tulle.mesh.policy.certificate import certificate
 from tulle.mesh.problem import Problem, locate
@@ -81,17 +81,12 @@ class Resolution:
         sidecars = SidecarCells(world)
         self._scopes = ScopeCells(world, attachments, sidecars)
         hosts = self._hosts = HostCells(world, attachments, sidecars)
-        self._clusters = ClusterCells(world, hosts)
+        self._inbound = InboundCells(world)
+        self._clusters = ClusterCells(world, hosts, self._inbound)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)
         self._review = ReviewCells(world, hosts, self._clusters)
         self._status = StatusCells(world, attachments)
-        self._inbound: Derived[WorkloadId, Inbound | None] = Derived(
-            graph, lambda at: inbound(world, at), "inbound"
-        )
-        self._conflicts: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
-            graph, lambda at: conflicts(world, at), "inbound_conflicts"
-        )
         self._proxyless: Derived[Scope, Proxyless] = Derived(
             graph, lambda scope: proxyless(scope, self._outbound.outbound(scope)), "proxyless"
         )
@@ -107,7 +102,7 @@ class Resolution:
 
     def inbound(self, at: WorkloadId) -> Inbound | None:
         """What reaches a workload; None for one without a sidecar."""
-        return self._inbound(at)
+        return self._inbound.inbound(at)
 
     def gateway(self, at: WorkloadId) -> Gateway | None:
         """What a gateway's proxy does; None for another workload."""
@@ -211,7 +206,7 @@ class Resolution:
 
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with routes, rules and gateways, sorted."""
-        found = {problem for at in self._world.workload_ids() for problem in self._conflicts(at)}
+        found = {problem for at in self._world.workload_ids() for problem in self._inbound.problems(at)}
         found.update(self._review.problems())
         return tuple(sorted(found))
 

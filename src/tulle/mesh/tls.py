@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tulle.mesh.route.common import Destination
-from tulle.mesh.view import MutualTls
+from tulle.mesh.view import Cluster, MutualTls
 from tulle.mesh.world import World
 
 SANITISED = "tulle-http"
-"""ALPN of a cluster that only an HTTP connection manager feeds, which removes what callers forge
-(decision 24)."""
+"""ALPN of a cluster that only an HTTP connection manager feeds, which removes what callers forge and says who
+they are (decision 24)."""
 OPAQUE = "tulle"
 """ALPN of every other cluster with mTLS."""
+
+
+def opaque(made: Cluster) -> Cluster:
+    """The cluster as something else than an HTTP connection manager feeds it."""
+    if made.mtls is None or made.mtls.alpn == OPAQUE:
+        return made
+    return replace(made, mtls=replace(made.mtls, alpn=OPAQUE))
 
 
 def mutual_tls(world: World, destination: Destination, alpn: str) -> MutualTls | None:

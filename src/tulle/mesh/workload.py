@@ -15,7 +15,7 @@ from tulle.mesh import ingress
 from tulle.mesh.address import Allocation, Book
 from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
-from tulle.mesh.draft import Draft, Labels, WorkloadPort, matches
+from tulle.mesh.draft import HTTP_PROCESSING, Draft, Labels, WorkloadPort, matches
 from tulle.mesh.expansion import OWNERS, expand
 from tulle.mesh.problem import Problem
 from tulle.mesh.view import Origin
@@ -59,6 +59,8 @@ class Workload:
     subdomain: str = ""
     """With `hostname`, its own DNS name HOSTNAME.SUBDOMAIN.NAMESPACE.svc (headless services)."""
     restart: RestartPolicy = RestartPolicy.ALWAYS
+    http_processing: str = ""
+    """Its annotation, as written."""
 
     @property
     def id(self) -> WorkloadId:
@@ -264,6 +266,7 @@ class WorkloadCells:
             hostname=draft.hostname,
             subdomain=draft.subdomain,
             restart=draft.restart,
+            http_processing=dict(draft.annotations).get(HTTP_PROCESSING, ""),
         )
 
 

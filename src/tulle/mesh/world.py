@@ -171,6 +171,11 @@ class World:
         workload = self.workload((namespace, name))
         return workload.identity if workload is not None and self.settings.host == host else None
 
+    def has_proxy(self, namespace: str, name: str) -> bool:
+        """Whether a certificate for this workload may be marked as a proxy's."""
+        workload = self.workload((namespace, name))
+        return workload is not None and workload.proxy
+
     # -- findings --------------------------------------------------------------------------------
 
     def problems(self) -> tuple[Problem, ...]:

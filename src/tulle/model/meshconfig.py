@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -14,6 +15,15 @@ _SECURITY = NotHonoured("it comes with the security policies")
 _FIXED = NoEffect("the mesh has settled it otherwise")
 
 
+class HttpProcessing(StrEnum):
+    """Where the HTTP of a call between two proxies is processed."""
+
+    CLIENT = "client"
+    """On the client's side; on the server's too where something needs it there."""
+    BOTH = "both"
+    """On both: for whoever does not trust the callers' hosts to say who calls."""
+
+
 class OutboundTrafficPolicy(Model):
     mode: Literal["ALLOW_ANY", "REGISTRY_ONLY"] = "ALLOW_ANY"
     """What happens to traffic whose destination nobody declared."""
@@ -22,6 +32,8 @@ class OutboundTrafficPolicy(Model):
 class MeshConfigSpec(Model):
     trust_domain: DnsName = "cluster.local"
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
+    http_processing: HttpProcessing = HttpProcessing.CLIENT
+    """Ours, not Istio's: its sidecars process HTTP on both sides always."""
     root_namespace: Annotated[
         DnsName, NotHonoured("it is istio-system", lambda name: name != "istio-system")
     ] = "istio-system"

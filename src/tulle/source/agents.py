@@ -30,6 +30,8 @@ from tulle.source.registry import Placed, RefusedReport, Registry
 
 Left = Callable[[tuple[str, str]], Awaitable[None]]
 """(namespace, workload) Returns when no proxy is given it as an endpoint any more."""
+HasProxy = Callable[[str, str], bool]
+"""(namespace, workload) Whether a proxy stands before it."""
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _log = structlog.get_logger("tulle.agents")
@@ -56,10 +58,13 @@ class Registrar(Protocol):
 class Agents:
     """The service `tulle.agent.v1.Agent`."""
 
-    def __init__(self, registry: Registry, registrar: Registrar, placed: Placed, left: Left) -> None:
+    def __init__(
+        self, registry: Registry, registrar: Registrar, placed: Placed, has_proxy: HasProxy, left: Left
+    ) -> None:
         self._registry = registry
         self._registrar = registrar
         self._placed = placed
+        self._has_proxy = has_proxy
         self._has_left = left
         self._quiet = Quiet()
         self._serial = itertools.count()
@@ -95,6 +100,8 @@ class Agents:
                     raise PermissionError(
                         f"{request.namespace}/{request.workload} is not placed on host {host}"
                     )
+                if request.for_proxy and not self._has_proxy(request.namespace, request.workload):
+                    raise PermissionError(f"{request.namespace}/{request.workload} has no proxy")
                 certificate = self._registrar.sign(identity, request.csr_pem, request.for_proxy)
         except PermissionError as refusal:
             await self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, str(refusal), host)

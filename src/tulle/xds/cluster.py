@@ -7,6 +7,7 @@ from tulle.kit.memo import memoised
 from tulle.mesh.view import Cluster, ConnectionPool, Discovery, Protocol, Upstream
 from tulle.xds import message, tls
 from tulle.xds.bundle import ENDPOINT, MESH, Translated, translated
+from tulle.xds.filter.order import upstream_filters
 from tulle.xds.message import Tree
 from tulle.xds.upstream.balancing import common_options, hash_policy, load_balancing
 from tulle.xds.upstream.origination import behind_proxy_protocol, host_names, originated_tls
@@ -24,7 +25,14 @@ APPLICATION_IDLE_SECONDS = 1.0
 
 Servers close idle connections after 2 s (gunicorn), 5 s (uvicorn, Node) or 75 s (nginx). A request that the
 proxy writes at that very moment is lost, and may not be repeated unless it is idempotent. So the proxy closes
-first; a new connection inside one network namespace costs some 50 µs.
+first; a new connection inside one network namespace costs some 50 µs. The same holds for a client's proxy
+whose server's side passes connections on, though there it costs a handshake.
+"""
+
+PASSED_ON_SECONDS = 20.0
+"""How long a connection lives whose server passes HTTP on to its application. Such a server cannot say
+"connection: close", so its callers come anew by themselves within the drain time (30 s): what its proxy does
+with them may then change without a request that is cut off. A handshake every 20 s is nothing.
 """
 
 _DNS_REFRESH_SECONDS = 60.0
@@ -73,6 +81,11 @@ def _http(cluster: Cluster) -> Tree | None:
     common = common_http_options(cluster.pool)
     if inbound:
         common["idle_timeout"] = message.seconds(APPLICATION_IDLE_SECONDS)
+    if cluster.mtls is not None and cluster.mtls.alpn == tls.HTTP_MESH_ALPN:
+        common["idle_timeout"] = message.seconds(APPLICATION_IDLE_SECONDS)
+        age = min(cluster.pool.connection_seconds or PASSED_ON_SECONDS, PASSED_ON_SECONDS)
+        common["max_connection_duration"] = message.seconds(age)
+        options["http_filters"] = upstream_filters(cluster.mtls)
     if common:
         options["common_http_protocol_options"] = common
     if cluster.balancing.hash_keys:
@@ -114,6 +127,10 @@ def _discovery(cluster: Cluster) -> Tree:
         }
     if cluster.discovery is Discovery.ORIGINAL_DESTINATION:
         return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+    # Happy Eyeballs: tried when the first refuses, or has not answered after 300 ms.
+    second: Tree = {}
+    if cluster.second_address is not None:
+        second["additional_addresses"] = [{"address": message.socket_address(*cluster.second_address)}]
     built: Tree = {
         "type": "STATIC",
         **load_balancing(cluster.balancing),
@@ -122,7 +139,7 @@ def _discovery(cluster: Cluster) -> Tree:
             "endpoints": [
                 {
                     "lb_endpoints": [
-                        {"endpoint": {"address": message.socket_address(address, port)}}
+                        {"endpoint": {"address": message.socket_address(address, port), **second}}
                         for address, port in cluster.addresses
                     ]
                 }

@@ -2,7 +2,8 @@
 
 Everything that arrives at the workload's address is redirected to 15006. The chain is chosen by the original
 destination port, and on PERMISSIVE ports by what the caller offers: a proxy's ClientHello carries the ALPN
-of the mesh; everything else is plaintext, or the application's own TLS.
+of the mesh; everything else is plaintext, or the application's own TLS. On HTTP ports the ALPN also says
+whether the caller's side has processed HTTP already, so that this side need not (`shallow.py`).
 
 Only PERMISSIVE ports are looked at before a chain is chosen; STRICT, DISABLE and undeclared ones wait for
 nothing. How long to look is one number per listener:
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from tulle.kit.mark import INBOUND_PORT
 from tulle.mesh.view import Inbound, InboundMtls, InboundPort, Protocol, WeightedCluster
-from tulle.xds import message, tls
+from tulle.xds import message, shallow, tls
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import INBOUND_PASSTHROUGH, inbound_passthrough, translate_cluster
 from tulle.xds.filter.connection_manager import inbound_manager
@@ -69,6 +70,9 @@ def _port_chains(inbound: Inbound, port: InboundPort) -> list[Tree]:
 
     if port.mtls is InboundMtls.DISABLE:
         return [plain("plaintext", {}, process(port, False))]
+    passed_on = _is_shallow(port)
+    if port.mtls is InboundMtls.STRICT and passed_on:
+        return [shallow.chain(inbound, port, here), mutual("mtls", {}, process(port, True))]
     if port.mtls is InboundMtls.STRICT:
         http = [mutual("mtls-http", by_client, _http(port, True))] if undecided else []
         return [*http, mutual("mtls", {}, process(port, True))]
@@ -76,8 +80,10 @@ def _port_chains(inbound: Inbound, port: InboundPort) -> list[Tree]:
     # another ALPN, or none, needs its own chain wherever `tls` is named.
     own_tls = {"transport_protocol": "tls"}
     if port.protocol.is_http:
+        processed = [tls.TCP_MESH_ALPN] if passed_on else list(tls.MESH_ALPN)
         return [
-            mutual("mtls", own_tls | {"application_protocols": list(tls.MESH_ALPN)}, _http(port, True)),
+            *([shallow.chain(inbound, port, here | own_tls)] if passed_on else []),
+            mutual("mtls", own_tls | {"application_protocols": processed}, _http(port, True)),
             plain("application-tls", own_tls, _tcp(port, False)),
             plain("plaintext", {}, _http(port, False)),
         ]
@@ -95,8 +101,12 @@ def _port_chains(inbound: Inbound, port: InboundPort) -> list[Tree]:
 
 def _is_inspected(port: InboundPort) -> bool:
     """Whether the ClientHello decides about the chain."""
-    strict_detect = port.mtls is InboundMtls.STRICT and port.protocol is Protocol.DETECT
-    return port.mtls is InboundMtls.PERMISSIVE or strict_detect
+    by_client = port.protocol is Protocol.DETECT or _is_shallow(port)
+    return port.mtls is InboundMtls.PERMISSIVE or (port.mtls is InboundMtls.STRICT and by_client)
+
+
+def _is_shallow(port: InboundPort) -> bool:
+    return port.depth is not None and port.depth.shallow and port.mtls is not InboundMtls.DISABLE
 
 
 def _undeclared_chain(inbound: Inbound) -> Tree:
@@ -145,5 +155,6 @@ def translate_inbound(inbound: Inbound) -> tuple[Translated, ...]:
             _virtual_inbound(inbound),
             translate_cluster(inbound_passthrough()),
             *(translate_cluster(one) for one in inbound.clusters),
+            *(one for port in inbound.ports if _is_shallow(port) for one in shallow.resources(inbound, port)),
         ]
     )

@@ -48,6 +48,11 @@ CookieSessionState = _message(
 HeaderSessionState = _message(
     _EXTENSION + "http.stateful_session.header.v3.header_pb2", "HeaderBasedSessionState"
 )
+Rbac = _message(_EXTENSION + "filters.network.rbac.v3.rbac_pb2", "RBAC")
+HeaderMutation = _message(
+    _EXTENSION + "filters.http.header_mutation.v3.header_mutation_pb2", "HeaderMutation"
+)
+UpstreamCodec = _message(_EXTENSION + "filters.http.upstream_codec.v3.upstream_codec_pb2", "UpstreamCodec")
 SetFilterState = _message(_EXTENSION + "filters.network.set_filter_state.v3.set_filter_state_pb2", "Config")
 FilterStateInput = _message(
     _EXTENSION + "matching.common_inputs.network.v3.network_inputs_pb2", "FilterStateInput"

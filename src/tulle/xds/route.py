@@ -186,7 +186,12 @@ def _longest_body(host: VirtualHost) -> int:
 @memoised
 def translate_route_table(table: RouteTable) -> Translated:
     """One RDS resource. Hosts match with whatever port the client wrote (`Host: reviews:9080`)."""
-    fields: Tree = {"name": table.name, "ignore_port_in_host_matching": True}
+    fields: Tree = {
+        "name": table.name,
+        "ignore_port_in_host_matching": True,
+        # An application that passes answers on would have its own callers try again.
+        "response_headers_to_remove": [UNREACHED],
+    }
     longest = max(map(_longest_body, table.virtual_hosts), default=0)
     if longest > _BODY_BYTES:
         fields["max_direct_response_body_size_bytes"] = message.number(longest)

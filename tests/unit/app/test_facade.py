@@ -102,6 +102,30 @@ async def test_what_is_applied_is_there_and_survives(make: Make) -> None:
     ]
 
 
+async def test_status_says_where_http_is_processed_and_which_line_asked_for_it(make: Make) -> None:
+    facade = make()
+    await facade.apply(
+        ApplyRequest(
+            documents=documents(
+                """\
+apiVersion: tulle.dev/v1
+kind: App
+metadata:
+  name: web
+  namespace: shop
+  annotations: {tulle.dev/http-processing: both}
+spec: {services: {web: {command: web, ports: [{port: 80, name: http}, {port: 81, name: tcp}]}}}
+"""
+            )
+        )
+    )
+    (web,) = (await facade.status()).workloads
+    assert [(each.port, each.http_processing) for each in web.ports] == [(80, "both"), (81, "")]
+    ((reason,), ()) = (each.reasons for each in web.ports)
+    assert reason.text == "annotation tulle.dev/http-processing"
+    assert (reason.because.file, reason.because.line) == ("/0.yaml", 6)
+
+
 async def test_one_error_changes_nothing(make: Make) -> None:
     facade = make()
     with pytest.raises(Refused) as refused:

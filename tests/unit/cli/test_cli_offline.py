@@ -84,6 +84,25 @@ def test_render_says_why_each_object_exists(tulle: Tulle) -> None:
     assert by_name["cluster", "BlackHoleCluster"]["note"]
 
 
+def test_render_begins_with_where_http_is_processed_and_why(tulle: Tulle) -> None:
+    app = """\
+apiVersion: tulle.dev/v1
+kind: App
+metadata: {name: web, namespace: shop%s}
+spec: {services: {web: {command: web, ports: [{port: 80, name: http}, {port: 81, name: tcp}]}}}
+"""
+    Path("client.yaml").write_text(app % "")
+    Path("both.yaml").write_text(app % ", annotations: {tulle.dev/http-processing: both}")
+    (line, *_) = tulle("render", "web", "-f", "client.yaml").out.splitlines()
+    assert line == "# port 80: HTTP of meshed callers is processed on the client's side"
+    (line, rest, *_) = tulle("render", "web", "-f", "both.yaml").out.splitlines()
+    assert line == (
+        "# port 80: HTTP of meshed callers is processed on both sides: annotation tulle.dev/http-processing "
+        "(App shop/web metadata.annotations)"
+    )
+    assert not rest.startswith("#")
+
+
 def test_render_says_what_it_does_not_find(tulle: Tulle) -> None:
     done = tulle("render", "nobody", "-f", "app.yaml")
     assert done.status == 1

@@ -37,7 +37,7 @@ async def test_a_lease_lapses_when_it_ends_and_not_before() -> None:
             lapses.append(loop.time())
 
     registry = Registry(lambda *_: "spiffe://td/x", publish, loop.time)
-    agents = Agents(registry, NoRegistrar(), lambda *_: None, nobody_calls)
+    agents = Agents(registry, NoRegistrar(), lambda *_: None, lambda *_: True, nobody_calls)
     watching = asyncio.create_task(agents.watch_leases())
     orders = Instance(namespace="shop", name="orders", phase=Phase.RUNNING, ready=True)
     await asyncio.sleep(3)

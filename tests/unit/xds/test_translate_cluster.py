@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from tests.unit.xds.views import HERE, REVIEWS, eds_cluster, identity
+from tulle.agent.envoy import DRAIN_SECONDS
 from tulle.kit.mark import PROXY_MARK
 from tulle.mesh.view import Balancing, Cluster, Discovery, LoadBalancing, MutualTls, Protocol
 from tulle.xds.bundle import ENDPOINT
@@ -55,12 +56,12 @@ def test_the_application_is_spoken_to_as_the_caller_spoke_and_from_its_own_addre
 
 
 def test_each_endpoint_decides_about_mtls_where_it_is_discovered() -> None:
-    found = to_tree(translate_cluster(eds_cluster(REVIEWS, Protocol.HTTP, "tulle-http")))
+    found = to_tree(translate_cluster(eds_cluster(REVIEWS, Protocol.HTTP, "tulle")))
     meshed, plain = found["transport_socket_matches"]
     assert meshed["match"] == {"tlsMode": "istio"}
     context = meshed["transport_socket"]["typed_config"]
     common = context["common_tls_context"]
-    assert common["alpn_protocols"] == ["tulle-http"]
+    assert common["alpn_protocols"] == ["tulle"]
     assert common["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_3"
     validation = common["combined_validation_context"]["default_validation_context"]
     assert validation["match_typed_subject_alt_names"] == [
@@ -91,3 +92,22 @@ def test_names_are_asked_for_again_when_their_time_is_over() -> None:
 def test_a_cluster_of_several_scopes_is_made_once() -> None:
     shared = eds_cluster(REVIEWS, Protocol.HTTP, "tulle-http")
     assert translate_cluster(shared) is translate_cluster(shared)
+
+
+def test_only_a_cluster_that_offers_so_tells_who_calls_and_leaves_before_the_application_does() -> None:
+    made = {
+        alpn: to_tree(translate_cluster(eds_cluster(REVIEWS, Protocol.HTTP, alpn)))
+        for alpn in ("tulle", "tulle-http")
+    }
+    options = {alpn: each["typed_extension_protocol_options"][HTTP] for alpn, each in made.items()}
+    assert "http_filters" not in options["tulle"]
+    assert "common_http_protocol_options" not in options["tulle"]
+    telling, codec = options["tulle-http"]["http_filters"]
+    assert codec["name"] == "envoy.filters.http.upstream_codec"
+    removal, header = telling["typed_config"]["mutations"]["request_mutations"]
+    assert removal["remove_on_match"]["key_matcher"] == {"prefix": "x-envoy-"}
+    assert header["append"]["append_action"] == "OVERWRITE_IF_EXISTS_OR_ADD"
+    assert header["append"]["header"]["value"] == f"By={identity('a')};URI=%ENVIRONMENT(TULLE_IDENTITY)%"
+    common = options["tulle-http"]["common_http_protocol_options"]
+    assert float(common["idle_timeout"].rstrip("s")) < 2, "gunicorn closes after that"
+    assert float(common["max_connection_duration"].rstrip("s")) < DRAIN_SECONDS

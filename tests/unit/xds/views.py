@@ -44,7 +44,8 @@ def identity(account: str) -> str:
 
 
 def eds_cluster(name: str, protocol: Protocol, alpn: str) -> Cluster:
-    mtls = MutualTls((identity("a"), identity("b")), alpn, "outbound_.9080_._.reviews")
+    names = ("a",) if alpn == "tulle-http" else ("a", "b")
+    mtls = MutualTls(tuple(map(identity, names)), alpn, "outbound_.9080_._.reviews")
     return Cluster(name, Discovery.EDS, HERE, protocol=protocol, mtls=mtls)
 
 

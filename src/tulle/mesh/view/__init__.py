@@ -28,6 +28,7 @@ from tulle.mesh.view.cluster import (
     Upstream,
     Warmup,
 )
+from tulle.mesh.view.depth import Depth, Reason
 from tulle.mesh.view.gateway import Certificate, Gateway, GatewayChain, GatewayListener, ServerTls
 from tulle.mesh.view.listener import (
     HttpChain,
@@ -77,6 +78,7 @@ __all__ = [
     "Cluster",
     "ConnectionPool",
     "Cors",
+    "Depth",
     "DestinationRoutes",
     "Discovery",
     "Endpoint",
@@ -110,6 +112,7 @@ __all__ = [
     "PortChoice",
     "Protocol",
     "Proxyless",
+    "Reason",
     "Redirect",
     "Reject",
     "RequestMatch",

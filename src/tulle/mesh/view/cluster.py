@@ -151,7 +151,8 @@ class MutualTls:
     identities: tuple[str, ...]
     """SPIFFE ids that the server may have, sorted. Empty: any of the trust domain (never for services)."""
     alpn: str
-    """`tulle-http` from a sanitising HTTP connection manager, else `tulle` (decision 24)."""
+    """`tulle-http` from a sanitising HTTP connection manager, which tells the application who calls; else
+    `tulle` (decision 24)."""
     sni: str
     """As Istio writes it: `outbound_.9080_.v1_.reviews.shop.svc.cluster.local`."""
     always: bool = False
@@ -176,6 +177,8 @@ class Cluster:
     """The version of the PROXY protocol that connections begin with."""
     addresses: tuple[tuple[str, int], ...] = ()
     """STATIC and DNS only: (host, port)."""
+    second_address: tuple[str, int] | None = None
+    """STATIC with one address only: where to go when that one cannot be connected to."""
     source_address: str | None = None
     """Bind the upstream side here: 127.0.0.6 on the inbound side (decision 8)."""
     endpoint_set: str = ""

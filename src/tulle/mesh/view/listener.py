@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tulle.mesh.view.cluster import Cluster
+from tulle.mesh.view.depth import Depth
 from tulle.mesh.view.origin import Origin, Protocol
 from tulle.mesh.view.route import RouteTable, WeightedCluster
 
@@ -102,6 +103,8 @@ class InboundPort:
     mtls: InboundMtls
     cluster: str
     origin: Origin
+    depth: Depth | None = None
+    """None: no HTTP port, or one that has to be looked at; its depth is not a question."""
 
 
 @dataclass(frozen=True, slots=True)

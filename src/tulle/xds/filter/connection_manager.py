@@ -89,6 +89,22 @@ def inbound_manager(stat_prefix: str, routes: Tree) -> Tree:
     )
 
 
+def application_manager(stat_prefix: str, routes: Tree) -> Tree:
+    """A sidecar, in the place of an application that a connection could not be made to. Its caller's proxy
+    has said who calls. One request for each connection: the next one is tried without it."""
+    return _connection_manager(
+        stat_prefix,
+        {
+            "use_remote_address": message.NO,
+            "forward_client_cert_details": "ALWAYS_FORWARD_ONLY",
+            "common_http_protocol_options": {"max_requests_per_connection": message.number(1)},
+            "local_reply_config": _MARK_UNREACHED,
+            "http_filters": inbound_http_filters(),
+            "route_config": routes,
+        },
+    )
+
+
 def gateway_manager(stat_prefix: str, route_table: str) -> Tree:
     """The edge: the peer is the client, and its address is appended to `x-forwarded-for`."""
     return _connection_manager(

@@ -18,6 +18,11 @@ switches it on in its own configuration, and no listener changes, whose connecti
 17, docs/adr/015-filters-that-routes-switch-on.md). For a request of any other route they are not made. What
 no route asks for has no place here.
 
+Upstream HTTP filters, towards a server that passes HTTP on: `caller` and, as Envoy wants, the codec.
+
+Network filters where HTTP is passed on: `authorise` before `tcp_proxy`, which dials when it is given the
+first bytes.
+
 Listener filters, in the order in which they need each other:
 
 1. `proxy_protocol` stands in front of every byte of the connection and has to be taken off first;
@@ -30,7 +35,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tulle.mesh.view import MutualTls
 from tulle.xds.filter import inspector
+from tulle.xds.filter.authorise import only_proxies
+from tulle.xds.filter.caller import caller, upstream_codec
 from tulle.xds.filter.cors import cors
 from tulle.xds.filter.destination import destination
 from tulle.xds.filter.fault import fault
@@ -52,6 +60,16 @@ def outbound_http_filters() -> list[Tree]:
 def inbound_http_filters() -> list[Tree]:
     """Of HTTP on its way to the own application, which has one fixed route."""
     return [router()]
+
+
+def upstream_filters(mtls: MutualTls) -> list[Tree]:
+    """The HTTP filters of a cluster whose servers may pass HTTP on without processing it."""
+    return [caller(mtls), upstream_codec()]
+
+
+def shallow_filters(trust_domain: str, passing_on: Tree) -> list[Tree]:
+    """The network filters of a chain that passes the HTTP of proxies on."""
+    return [only_proxies(trust_domain), passing_on]
 
 
 def listener_filters(

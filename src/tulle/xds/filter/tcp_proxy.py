@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tulle.mesh.view import TcpChain, WeightedCluster
 from tulle.xds import message
@@ -12,7 +13,7 @@ CONNECT_ATTEMPTS = 3
 """How many endpoints of a service are tried until one takes the connection: no byte has been sent yet, so
 this is as safe as the two retries of a request whose connection failed."""
 
-_EARLY_BYTES = 16384
+_EARLY_BYTES: Final = 16384
 # What is read from a client before its upstream connection stands: one TLS record. Then reading pauses.
 
 
@@ -22,12 +23,14 @@ def tcp_proxy(
     *,
     connect_attempts: int = 1,
     after_handshake: bool = False,
+    after_first_bytes: bool = False,
     more: Tree | None = None,
 ) -> Tree:
     """Bytes to clusters by weight.
 
-    `after_handshake`: dial the application only when the caller has shown its certificate. `more`: further
-    fields of TcpProxy.
+    `after_handshake`: dial the application only when the caller has shown its certificate.
+    `after_first_bytes`: only when the filters before this one have let the caller's first bytes through; then
+    it may be quiet for as long as it likes, as where HTTP is processed. `more`: further fields of TcpProxy.
     """
     fields: Tree = {"stat_prefix": stat_prefix, **(more or {})}
     if len(clusters) == 1:
@@ -38,9 +41,12 @@ def tcp_proxy(
         }
     if connect_attempts > 1:
         fields["max_connect_attempts"] = message.number(connect_attempts)
-    if after_handshake:
-        fields["upstream_connect_mode"] = "ON_DOWNSTREAM_TLS_HANDSHAKE"
+    if after_handshake or after_first_bytes:
+        mode = "ON_DOWNSTREAM_DATA" if after_first_bytes else "ON_DOWNSTREAM_TLS_HANDSHAKE"
+        fields["upstream_connect_mode"] = mode
         fields["max_early_data_bytes"] = message.number(_EARLY_BYTES)
+    if after_first_bytes:
+        fields["idle_timeout"] = message.seconds(0)
     return message.extension("envoy.filters.network.tcp_proxy", message.TcpProxy(**fields))
 
 
