@@ -41,7 +41,7 @@ check: setup-test ## lint, types and layers
 	@$(BIN)/basedpyright
 	@$(BIN)/lint-imports
 
-golden: setup-test ## write the golden files anew, remove orphans
+golden: setup-test ## write the golden files and docs/reference/support.md anew
 	@$(BIN)/python -m tests.golden.rewrite
 
 bench: setup-test ## measure (ratios, side by side)

@@ -1,8 +1,12 @@
-"""Write all golden files anew and remove the orphans: `make golden`, then read the diff."""
+"""Write all golden files and the page of what is supported anew, remove the orphans: `make golden`, then read
+the diff."""
 
 from __future__ import annotations
 
 from tests.golden.case import FOLDER, OUTPUTS, beside, inputs, outcome
+from tulle.model.support import markdown
+
+_SUPPORT = FOLDER.parents[1] / "docs/reference/support.md"
 
 
 def main() -> None:
@@ -12,6 +16,7 @@ def main() -> None:
     for suffix in OUTPUTS:
         for path in set(FOLDER.glob(f"*/*{suffix}")) - wanted.keys():
             path.unlink()
+    _SUPPORT.write_text(markdown())
     print(f"{len(wanted)} files of {len(inputs())} cases")
 
 
