@@ -23,6 +23,7 @@ from tulle.mesh.evaluate import (
     evaluate_outbound,
 )
 from tulle.mesh.resolve import Resolution
+from tulle.mesh.tls import SANITISED
 from tulle.mesh.view import Endpoint, Inbound, InboundMtls, View
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
@@ -128,11 +129,13 @@ class _Explainer:
             said += ", ..." if len(healthy) > _SHOWN_ENDPOINTS else ""
             found.append(Step("endpoints", said, cluster.origin))
             if healthy:
-                found += self._server_side(healthy[0])
+                sanitised = cluster.mtls is not None and cluster.mtls.alpn == SANITISED
+                found += self._server_side(healthy[0], sanitised)
         return found, bool(ready) and not any(ready)
 
-    def _server_side(self, endpoint: Endpoint) -> Iterator[Step]:
-        """How the first endpoint lets it in; the others of a cluster are of the same kind."""
+    def _server_side(self, endpoint: Endpoint, sanitised: bool) -> Iterator[Step]:
+        """How the first endpoint lets it in; the others of a cluster are of the same kind. `sanitised`: the
+        caller's proxy has processed HTTP and says so."""
         if not endpoint.mtls:
             yield Step("security", "plaintext: no proxy stands before it")
             return
@@ -142,6 +145,12 @@ class _Explainer:
             yield Step("security", "mTLS")
             return
         yield Step("security", f"mTLS, by {inbound.identity}; it takes {_takes(inbound, endpoint.port)}")
+        depth = next((each.depth for each in inbound.ports if each.port == endpoint.port), None)
+        if depth is not None and sanitised:
+            if depth.shallow:
+                yield Step("depth", "the caller's proxy processes HTTP, the server's passes it on")
+            for reason in depth.reasons:
+                yield Step("depth", f"both proxies process HTTP: {reason.text}", reason.origin)
 
     def _step(self, step: Step) -> ExplanationStep:
         origin = step.origin
