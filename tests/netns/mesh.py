@@ -230,6 +230,12 @@ class Mesh:
         )
         return envoy
 
+    def program_process(self, namespace: str, name: str, word: str) -> int | None:
+        """The process id of a workload's program whose command line holds a word."""
+        (path,) = self.layout.namespaces.glob(f"{namespace}.{name}.*")
+        inside = (each for each in processes() if each.namespace == f"net:[{path.stat().st_ino}]")
+        return next((each.pid for each in inside if word in each.words and "keeper" not in each.words), None)
+
     def diagnosis(self) -> str:
         """The ends of the mesh's own logs: what a failed test shows."""
         found: list[str] = []

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from tulle.agent.mounts import Mounts, Place, plan_hide, plan_names, references
-from tulle.agent.process import CAP_NET_ADMIN, Process, ProcessError, Spec, User, find_keepers
+from tulle.agent.process import CAP_NET_ADMIN, Process, ProcessError, Spec, User
+from tulle.agent.record import find_keepers
 
 pytestmark = pytest.mark.root_only("keepers are started here without a mesh, as root")
 
@@ -499,6 +500,40 @@ async def test_without_room_for_its_record_nothing_is_started(bench: Bench) -> N
         assert (await (await bench.start("true")).wait()).status == 0
     finally:
         subprocess.run(["umount", "--lazy", str(bench.home)], check=True)
+
+
+async def test_what_ended_is_started_again_without_any_room(bench: Bench) -> None:
+    bench.home.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "small", str(bench.home)], check=True)
+    try:
+        assert (await (await bench.start("true")).wait()).status == 0
+        with pytest.raises(OSError, match="No space left"):
+            (bench.home / "filling").write_bytes(bytes(1_000_000))
+        for status in (3, 4):
+            assert (await (await bench.start("sh", "-c", f"exit {status}")).wait()).status == status
+    finally:
+        subprocess.run(["umount", "--lazy", str(bench.home)], check=True)
+
+
+async def test_a_process_whose_record_was_truncated_is_adopted(bench: Bench) -> None:
+    started = await bench.start("sleep", "1000")
+    record = bench.directory / "record.json"
+    whole = record.read_bytes()
+    for length in range(len(whole)):
+        record.write_bytes(whole[:length])
+        assert Process.adopt("another", bench.directory, bench.log) is None
+        adopted = Process.adopt("tag", bench.directory, bench.log)
+        assert adopted is not None
+        assert adopted.running
+        assert (adopted.record.pid, adopted.record.start) == (started.record.pid, started.record.start)
+        assert abs(adopted.record.started - started.record.started) < 1  # the kernel's clock ticks
+        adopted.close()
+    adopted = Process.adopt("tag", bench.directory, bench.log)
+    assert adopted is not None
+    started.send(signal.SIGTERM)
+    assert (await adopted.wait()).signal == signal.SIGTERM  # its keeper has written all of it again
+    record.write_bytes(whole[:-1])
+    assert Process.adopt("tag", bench.directory, bench.log) is None
 
 
 async def test_a_keeper_is_found_without_its_record(bench: Bench) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from tulle.agent.credentials import Credentials, CredentialsError
 from tulle.agent.join import JoinRefused, JoinUnreachable, join
 from tulle.identity import svid
 from tulle.identity.token import Token
+from tulle.kit import durable
 from tulle.model.agentapi import JOIN_PATH, ROOT_PATH, JoinRequest
 
 
@@ -124,6 +126,63 @@ async def test_a_damaged_file_is_named_with_a_remedy(
     (credentials.folder / file).write_bytes(b"\xff\x00")
     with pytest.raises(CredentialsError, match="join again with a new token"):
         credentials.load()
+
+
+async def test_a_truncated_file_is_named_or_is_the_same(controlplane: ControlPlane, tmp_path: Path) -> None:
+    credentials = Credentials(tmp_path / "agent")
+    issued = await join(controlplane.join_target, "one", credentials, controlplane.token())
+    for file in (credentials.folder / name for name in ("key.pem", "cert.pem", "root.pem")):
+        whole = file.read_bytes()
+        for length in range(len(whole)):
+            file.write_bytes(whole[:length])
+            try:
+                kept = credentials.load()
+            except CredentialsError as error:
+                assert "\n" not in str(error)
+            else:
+                assert kept is not None
+                assert length == len(whole) - 1, "only its last line end is missing"
+                assert kept.identity == issued.identity
+                assert svid.key_from_pem(kept.key_pem).public_key() == credentials.key().public_key()
+            if file.name == "key.pem" and length < len(whole) - 1:
+                with pytest.raises(CredentialsError, match="damaged"):
+                    credentials.key()
+            assert file.read_bytes() == whole[:length], "nothing is made anew"
+        file.write_bytes(whole)
+
+
+async def test_a_host_whose_certificate_is_damaged_joins_again_with_its_key(
+    controlplane: ControlPlane, tmp_path: Path
+) -> None:
+    agent = controlplane.upstream()
+    await agent.start(controlplane.token())
+    folder = next(tmp_path.rglob("cert.pem")).parent
+    key = (folder / "key.pem").read_bytes()
+    (folder / "cert.pem").write_bytes(b"")
+    again = controlplane.upstream()
+    with pytest.raises(CredentialsError, match="damaged"):
+        await again.start()
+    await again.start(controlplane.token())
+    assert again.svid.identity == agent.svid.identity
+    assert (folder / "key.pem").read_bytes() == key
+
+
+async def test_a_certificate_that_cannot_be_kept_is_used(
+    controlplane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = Credentials(tmp_path / "agent")
+    first = await join(controlplane.join_target, "one", credentials, controlplane.token())
+    whole = durable.replace
+
+    def full(path: Path, *arguments: Any) -> None:
+        if path.parent == credentials.folder:
+            raise OSError(28, "No space left on device")
+        whole(path, *arguments)
+
+    monkeypatch.setattr(durable, "replace", full)
+    second = await join(controlplane.join_target, "one", credentials, None)
+    assert second.chain_pem != first.chain_pem
+    assert credentials.load() == first
 
 
 async def exchange(controlplane: ControlPlane, request: bytes, *, tls: bool = True) -> bytes:

@@ -22,6 +22,7 @@ from tulle.ads import wire
 from tulle.ads.cache import Cache, Changed
 from tulle.ads.disk import CorruptError, Disk
 from tulle.ads.mirror import PROXY_TYPES, Downstream, Mirror
+from tulle.ads.outage import ANEW, ENDED, Outage
 from tulle.ads.resource import Resource
 from tulle.ads.wire import DeltaRequest
 from tulle.kit.backoff import Backoff
@@ -107,6 +108,7 @@ class Upstream:
         self._channel: grpc.aio.Channel | None = None
         self._group: asyncio.TaskGroup | None = None
         self._renew = asyncio.Event()
+        self._outage = Outage()
 
     # -- what to follow ----------------------------------------------------------------------------
 
@@ -253,8 +255,8 @@ class Upstream:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            return "connecting anew"  # `reconnect` cancelled the call, and nobody this task
-        return "the control plane ended the stream"
+            return ANEW  # `reconnect` cancelled the call, and nobody this task
+        return ENDED
 
     async def _write(self, node: _Node) -> None:
         while True:
@@ -286,8 +288,7 @@ class Upstream:
             return
         since = before.since if before is not None and before.connected == connected else self._now()
         status = self._statuses[name] = UpstreamStatus(name, connected, since, reason)
-        if not connected:
-            _log.warning("not connected to the control plane", node=name, reason=reason)
+        self._outage.tell(name, connected, reason)
         if self._observe is not None:
             self._observe(status)
 

@@ -19,7 +19,6 @@ from tulle.ads import wire
 from tulle.ads.resource import Resource
 from tulle.kit import durable
 from tulle.kit.holdoff import HoldOff
-from tulle.kit.quiet import Quiet
 
 _FORMAT = b"tulle-ads 1\n"
 _SUFFIX = ".ads"
@@ -39,14 +38,18 @@ class CorruptError(ValueError):
 class Disk:
     """One file for each node. Writes are atomic, durable, and coalesced: only the newest content counts."""
 
-    def __init__(self, directory: Path, quiet: float = 0.5, limit: float = 5.0) -> None:
-        """A content is on disk when nothing new came for `quiet` seconds, after `limit` in any case."""
+    def __init__(
+        self, directory: Path, quiet: float = 0.5, limit: float = 5.0, again_seconds: float = 5.0
+    ) -> None:
+        """A content is on disk when nothing new came for `quiet` seconds, after `limit` in any case. What a
+        full disk refused is tried every `again_seconds`."""
         self._directory = durable.private_folder(directory)
         self._pending: dict[str, tuple[Resource, ...] | None] = {}
         self._holdoff = HoldOff(quiet, limit)
         self._idle = asyncio.Event()
         self._idle.set()
-        self._quiet = Quiet()
+        self._again_seconds = again_seconds
+        self._problem = ""
 
     def load(self, node: str) -> tuple[Resource, ...] | None:
         """What was saved for a node, or None if nothing was. Raises CorruptError."""
@@ -79,18 +82,31 @@ class Disk:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Write until cancelled. A full disk is told once and does not end it: the next save tries again."""
+        """Write until cancelled. What cannot be written is told once, and tried until it can."""
         while True:
             await self._holdoff.settled()
             pending, self._pending = self._pending, {}
+            refused: dict[str, tuple[Resource, ...] | None] = {}
+            problem = ""
             for node, resources in pending.items():
                 try:
                     await asyncio.to_thread(self._write, node, resources)
                 except OSError as error:
-                    if self._quiet.first(str(error)):
-                        _log.error("cannot keep the configuration on disk", node=node, reason=str(error))
-            if not self._pending:
+                    refused[node] = resources
+                    problem = str(error)
+            self._tell(problem)
+            self._pending = refused | self._pending
+            if refused:
+                asyncio.get_running_loop().call_later(self._again_seconds, self._holdoff.touch)
+            elif not self._pending:
                 self._idle.set()
+
+    def _tell(self, problem: str) -> None:
+        if problem and not self._problem:
+            _log.error("cannot keep the configuration on disk", reason=problem)
+        elif self._problem and not problem:
+            _log.info("the configuration is kept on disk again")
+        self._problem = problem
 
     def _schedule(self, node: str, resources: tuple[Resource, ...] | None) -> None:
         self._pending[node] = resources

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tulle.agent import namespace, uplink
 from tulle.agent.layout import Layout
-from tulle.agent.process import Record, find_keepers, open_process, read_record
+from tulle.agent.record import Record, find_keepers, open_process, read_record
 
 _GRACE_SECONDS = 5.0
 _PATIENCE_SECONDS = 10.0

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tulle.identity import svid
 from tulle.identity.svid import InvalidSvid, Svid
 from tulle.kit import durable
+
+_log = structlog.get_logger("tulle.upstream")
 
 
 class CredentialsError(Exception):
@@ -58,10 +61,17 @@ class Credentials:
             raise _damaged(self._key_file, str(error)) from None
 
     def keep(self, chain_pem: str, root_pem: str) -> Svid:
-        """Check what was issued for the host's key, and keep it. Raises InvalidSvid, CredentialsError."""
+        """Check what was issued for the host's key, and keep it. Raises InvalidSvid, CredentialsError.
+
+        What cannot be kept now is of use all the same: an agent that starts anew has the one before, or asks
+        for another by proof of its key.
+        """
         issued = svid.read(svid.key_to_pem(self.key()), chain_pem.encode(), root_pem.encode())
-        self._write(self._root_file, issued.root_pem)
-        self._write(self._certificate_file, issued.chain_pem)
+        try:
+            self._write(self._root_file, issued.root_pem)
+            self._write(self._certificate_file, issued.chain_pem)
+        except CredentialsError as error:
+            _log.warning("the host's certificate is not kept", reason=str(error))
         return issued
 
     def _write(self, file: Path, content: bytes) -> None:

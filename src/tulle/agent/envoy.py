@@ -19,6 +19,7 @@ from tulle.agent.layout import Layout, proxy_process_name
 from tulle.agent.mounts import Mounts, Place, plan_hide
 from tulle.agent.neighbour import homes
 from tulle.agent.process import CAP_NET_ADMIN, ProcessError, Spec, User
+from tulle.kit import durable
 from tulle.kit.mark import IDENTITY_VARIABLE, PROXY_RUN_DIRECTORY
 from tulle.model.agentapi import WorkloadAssignment
 
@@ -59,7 +60,7 @@ def prepare(layout: Layout, assignment: WorkloadAssignment, domain: str, user: U
     directory = layout.proxy(assignment.namespace, assignment.name)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    (directory / BOOTSTRAP_FILE).write_bytes(render(bootstrap(assignment, domain, limit)))
+    durable.replace(directory / BOOTSTRAP_FILE, render(bootstrap(assignment, domain, limit)))
     (directory / "admin.sock").unlink(missing_ok=True)  # of an Envoy that was killed; it would not bind
     for path in directory.iterdir():
         path.chmod(0o600)

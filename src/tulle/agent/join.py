@@ -7,19 +7,26 @@ The control plane's end is `source/join.py`.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+import sys
+from pathlib import Path
 
 import httpx2
+import structlog
 from pydantic import ValidationError
 
 from tulle.agent.credentials import Credentials
 from tulle.identity import spiffe, svid
 from tulle.identity.svid import InvalidSvid, Svid
-from tulle.identity.token import Token
+from tulle.identity.token import InvalidToken, Token
+from tulle.identity.token import parse as parse_token
 from tulle.model.agentapi import JOIN_PATH, ROOT_PATH, JoinRequest, JoinResponse
 
 _SECONDS = 10.0
 _MOST_BYTES = 64 * 1024
+_POLL_SECONDS = 0.05
+_log = structlog.get_logger("tulle.upstream")
 
 
 class JoinRefused(Exception):  # noqa: N818  an answer
@@ -66,6 +73,31 @@ async def join(target: str, host: str, credentials: Credentials, token: Token | 
     if issued.identity.host != host:
         raise JoinRefused(f"{target} issued {issued.identity} to host {host}")
     return issued
+
+
+async def read_token(path: Path | None, credentials: Credentials) -> Token | None:
+    """The join token; waits for its file, which the control plane writes when it starts. A host that has
+    joined can do without one that is damaged. Raises InvalidToken, CredentialsError."""
+    if path is None:
+        return None
+    if str(path) == "-":
+        return parse_token(await asyncio.to_thread(sys.stdin.read))
+    while (text := await asyncio.to_thread(_content, path)) is None:  # noqa: ASYNC110  another process writes it
+        await asyncio.sleep(_POLL_SECONDS)
+    try:
+        return parse_token(text)
+    except InvalidToken as error:
+        if credentials.load() is None:
+            raise InvalidToken(f"{path}: {error}") from None
+        _log.warning("the join token is damaged: the host goes on as what it is", file=str(path))
+        return None
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 async def _call(

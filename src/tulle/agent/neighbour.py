@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from tulle.agent.layout import Layout
+from tulle.kit import durable
+from tulle.kit.quiet import Quiet
+
+_END: Final = b"\0"
+"""No path has it; a note without it is not whole."""
+_quiet = Quiet()
+_log = structlog.get_logger("tulle.agent")
 
 
 def note_home(layout: Layout) -> None:
     """Write down where the mesh's home is. The run directory must exist. Raises OSError."""
-    layout.home_note.write_bytes(os.fsencode(layout.home))
+    durable.replace(layout.home_note, os.fsencode(layout.home) + _END)
 
 
 def homes(layout: Layout) -> tuple[Path, ...]:
@@ -22,9 +32,11 @@ def homes(layout: Layout) -> tuple[Path, ...]:
     found = {layout.home}
     for note in layout.run.parent.glob(f"*/{layout.home_note.name}"):
         try:
-            path = Path(os.fsdecode(note.read_bytes()))
+            path, end, _ = note.read_bytes().partition(_END)
         except OSError:
             continue  # that mesh has just ended
-        if path.is_absolute():
-            found.add(path)
+        if end:
+            found.add(Path(os.fsdecode(path)))
+        elif _quiet.first(note):
+            _log.warning("the home of another mesh is not hidden: its note is damaged", note=str(note))
     return tuple(sorted(found))

@@ -1,8 +1,7 @@
 """Processes that outlive the agent: starts them under a keeper, finds them again, watches and stops them.
 
 A keeper (`keeper/`) is the init of its process's namespaces and its only parent. What the agent knows of it
-stands in `record.json`: the pid with the start time and the boot names a process beyond doubt, also after the
-agent was killed. Read by `workload.py`, `envoy.py` and `cleanup.py`.
+stands in its record (`record.py`). Read by `workload.py` and `envoy.py`.
 """
 
 from __future__ import annotations
@@ -11,23 +10,19 @@ import asyncio
 import contextlib
 import json
 import os
-import select
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from tulle.agent.layout import is_proxy
 from tulle.agent.mounts import NO_MOUNTS, Mounts
 from tulle.agent.program import missing, script
+from tulle.agent.record import Record, lost_record, open_process, read_record
 from tulle.kit import durable, open_files
 
 LOG_BYTES = 10_000_000
 """Of each of a process's two log files."""
 _LAST_LINE_BYTES = 4096
-_KEEPER_WORDS = 5
-"""Of a keeper's command line: `python -I -S keeper DIRECTORY`."""
 NO_CAPABILITIES: tuple[int, ...] = ()
 CAP_NET_ADMIN = 12
 
@@ -70,30 +65,6 @@ class Spec:
     mounts: Mounts = NO_MOUNTS
     raise_files: bool = False
     """Raise the soft limit of open files to the hard one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What a keeper noted."""
-
-    process: str
-    tag: str
-    pid: int
-    start: int
-    """Start time in clock ticks after boot (proc(5), stat field 22)."""
-    boot: str
-    started: float = 0
-    """Seconds since the epoch."""
-    finished: float = 0
-    exit: int | None = None
-    signal: int | None = None
-    error: str = ""
-    """Why it could not be started."""
-
-    @property
-    def proxy(self) -> bool:
-        """Whether it is a workload's Envoy."""
-        return is_proxy(self.process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,70 +117,6 @@ def encode(spec: Spec, directory: Path, log: Path, stage: Path) -> bytes:
     ).encode()
 
 
-def read_record(directory: Path) -> Record | None:
-    """The record in a process's directory; None if there is none, or a crash left half of one."""
-    try:
-        content: dict[str, Any] = json.loads((directory / "record.json").read_bytes())
-        return Record(**content)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def start_time(pid: int) -> int:
-    """Start time of a process in clock ticks after boot. Raises OSError if it is not there."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def find_keepers(directory: Path) -> tuple[Record, ...]:
-    """What runs under keepers whose processes' directories stand in `directory`, by /proc alone.
-
-    That finds those whose record was lost, and for a moment the starter of one. A command line can be
-    imitated, but not by another user.
-    """
-    boot = boot_id()
-    found: list[Record] = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            argv = (entry / "cmdline").read_bytes().split(b"\0")
-            if len(argv) < _KEEPER_WORDS or argv[1:3] != [b"-I", b"-S"]:
-                continue
-            script_path, own = Path(os.fsdecode(argv[3])), Path(os.fsdecode(argv[4]))
-            if script_path.name != "keeper" or own.parent != directory:
-                continue
-            uid = (entry / "status").read_text().partition("\nUid:")[2].split()[0]
-            if int(uid) == os.geteuid():
-                pid = int(entry.name)
-                found.append(Record(own.name, "", pid, start_time(pid), boot))
-        except OSError:
-            continue  # it has ended
-    return tuple(found)
-
-
-def open_process(record: Record) -> int | None:
-    """A pidfd of the process that the record means, or None if it has gone. The caller closes it."""
-    try:
-        descriptor = os.pidfd_open(record.pid)
-    except OSError:
-        return None
-    # In this order: while the descriptor is open, the pid is not given to another process.
-    try:
-        ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
-        # Readable: it has ended, and its parent has not collected it yet.
-        if start_time(record.pid) == record.start and boot_id() == record.boot and not ended.poll(0):
-            return descriptor
-    except OSError:
-        pass
-    os.close(descriptor)
-    return None
-
-
 class Process:
     """One process under its keeper."""
 
@@ -234,9 +141,8 @@ class Process:
         """
         for folder in (directory.parent, directory):  # what `parents` makes has not this mode
             durable.private_folder(folder)
-        (directory / "record.json").unlink(missing_ok=True)
         enter = () if namespace is None else ("nsenter", f"--net={namespace}", "--")
-        command = (*enter, *script("keeper"), str(directory))
+        command = (*enter, *script("keeper"), str(directory), spec.tag)
         try:
             starter = await asyncio.create_subprocess_exec(
                 *command,
@@ -262,7 +168,7 @@ class Process:
     @classmethod
     def adopt(cls, tag: str, directory: Path, log: Path) -> Process | None:
         """The process that was started there for `tag`, running or ended; None if there was none."""
-        record = read_record(directory)
+        record = read_record(directory) or lost_record(directory)
         if record is None or record.tag != tag:
             return None
         return cls(record, directory, log, open_process(record))

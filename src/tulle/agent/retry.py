@@ -31,13 +31,14 @@ def count(directory: Path, assignment: WorkloadAssignment, restarts: int) -> Non
     if assignment.backoff_limit is None:
         return
     with contextlib.suppress(OSError):
-        durable.replace(directory / _FILE, f"{assignment.incarnation} {restarts}".encode())
+        durable.replace(directory / _FILE, f"{assignment.incarnation} {restarts}\n".encode())
 
 
 def counted(directory: Path, assignment: WorkloadAssignment) -> int:
-    """What was kept for this incarnation; 0 if nothing was."""
+    """What was kept for this incarnation; 0 if nothing was, or not all of it is there."""
     try:
         incarnation, _, restarts = (directory / _FILE).read_text().partition(" ")
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return 0
-    return int(restarts) if incarnation == assignment.incarnation and restarts.isdigit() else 0
+    number, whole, _ = restarts.partition("\n")  # without its end it would be another number
+    return int(number) if whole and incarnation == assignment.incarnation and number.isdigit() else 0

@@ -3,7 +3,7 @@
 Each workload has one task that takes it from one incarnation to the next, the old one down before the new one
 comes up (they share an address), and of those that stand for each other one at a time: the next goes when
 the one before it is ready again. What an earlier agent made and nobody wants any more is found by its
-footprint and taken down too.
+footprint and goes the same way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 import structlog
 
+from tulle.agent import namespace
 from tulle.agent.footprint import dismantle, noted
 from tulle.agent.host import Host
 from tulle.agent.network import NetworkError
@@ -108,7 +109,7 @@ class Roster:
             while True:
                 await self._woken.wait()
                 self._woken.clear()
-                left = {(mark.namespace, mark.name) for mark in noted(self._host.layout)}
+                left = {mark.id for mark in noted(self._host.layout)}
                 for name in self._desired.keys() | left | self._wakes.keys():
                     if name in self._wakes:
                         self._wakes[name].set()
@@ -119,9 +120,9 @@ class Roster:
     async def _keep(self, name: Name) -> None:
         turn = _Turn()
         try:
+            found = await self._find(name)
             while True:
-                await self._dismantle_others(name)
-                wanted = self._desired.get(name)
+                wanted, found = found or self._desired.get(name), None
                 if wanted is None:
                     del self._wakes[name]
                     self._host.gone(*name)
@@ -188,9 +189,18 @@ class Roster:
         wanted = self._desired.get(name)
         return wanted is None or wanted.incarnation != current.incarnation
 
-    async def _dismantle_others(self, name: Name) -> None:
+    async def _find(self, name: Name) -> WorkloadAssignment | None:
+        """What an earlier agent left running, though it is not what is wanted now: it serves until its turn
+        to go has come, and leaves as it would have. What cannot serve any more is taken down."""
+        found: WorkloadAssignment | None = None
         wanted = self._desired.get(name)
         for mark in noted(self._host.layout):
-            other = wanted is None or mark.incarnation != wanted.incarnation
-            if (mark.namespace, mark.name) == name and other:
+            own = mark.assignment
+            if mark.id != name or (wanted is not None and own.incarnation == wanted.incarnation):
+                continue
+            path = self._host.layout.namespace(*name, own.incarnation)
+            if found is None and mark.connected and namespace.exists(path):
+                found = own
+            else:
                 await dismantle(self._host, mark)
+        return found

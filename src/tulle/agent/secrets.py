@@ -9,7 +9,6 @@ away) and to its Envoy, and nowhere else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
@@ -27,12 +26,15 @@ from tulle.identity.svid import InvalidSvid, Svid
 from tulle.kit import alarm, durable
 from tulle.kit.backoff import Backoff
 from tulle.kit.clock import Clock
+from tulle.kit.quiet import Quiet
 from tulle.model.agentapi import SignResponse
 
 CERTIFICATE = "default"
 ROOT = "ROOTCA"
 """The names by which Envoy's configuration asks, known to mesh tools from Istio."""
 
+_AGAIN_SECONDS = 5.0
+"""Before a certificate is written again that could not be kept."""
 _CERTIFICATE_BEGINS = b"-----BEGIN CERTIFICATE"
 
 Name = tuple[str, str]
@@ -105,6 +107,7 @@ class Secrets:
         self._proxies: dict[Name, _Proxy] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._renewed = asyncio.Condition()
+        self._quiet = Quiet()
 
     def put(self, namespace: str, name: str, identity: str) -> None:
         """A proxy is there, or has another identity now. The same again changes nothing."""
@@ -151,16 +154,20 @@ class Secrets:
             proxy.task = self._tasks.create_task(self._keep(name, proxy), name=f"secrets {'/'.join(name)}")
 
     async def _keep(self, name: Name, proxy: _Proxy) -> NoReturn:
-        held = self._load(name, proxy.identity)
+        held, saved = self._load(name, proxy.identity), True
         while True:
             if held is not None:
                 proxy.held = held
                 self._cache.put(part(*name), secrets_of(held))
                 async with self._renewed:
                     self._renewed.notify_all()
-                await alarm.until(self._clock, held.renewal(self._draw), held.not_before)
+                renewal = held.renewal(self._draw)
+                while not saved and self._clock.wall() < renewal:
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                    saved = self._save(name, held)
+                await alarm.until(self._clock, renewal, held.not_before)
             held = await self._obtain(name, proxy)
-            self._save(name, held)
+            saved = self._save(name, held)
 
     async def _obtain(self, name: Name, proxy: _Proxy) -> Svid:
         backoff = Backoff(0.1, 30.0, draw=self._draw)
@@ -196,7 +203,8 @@ class Secrets:
         current = held.covers(self._clock.wall()) and held.root_pem == self._root_pem()
         return held if current and str(held.identity) == identity else None
 
-    def _save(self, name: Name, held: Svid) -> None:
+    def _save(self, name: Name, held: Svid) -> bool:
+        """False: it cannot be kept now."""
         place = self._place(name)
         try:
             durable.private_folder(place)
@@ -204,13 +212,14 @@ class Secrets:
             durable.replace(place / "root.pem", held.root_pem)
             durable.replace(place / "svid.pem", held.key_pem + held.chain_pem)
         except OSError as error:
-            _log.warning(
-                "a certificate is not kept: its proxy cannot start while the control plane is away",
-                folder=str(place),
-                reason=str(error),
-            )
-            with contextlib.suppress(OSError):
-                (place / "svid.pem").unlink()
+            if self._quiet.first(str(error)):
+                _log.warning(
+                    "certificates are not kept: without them no proxy starts while the control plane is away",
+                    folder=str(place),
+                    reason=str(error),
+                )
+            return False
+        return True
 
     def _place(self, name: Name) -> Path:
         return self._folder / ".".join(name)

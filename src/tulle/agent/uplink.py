@@ -21,6 +21,7 @@ from pathlib import Path
 from tulle.agent.layout import Layout
 from tulle.agent.network import Network, NetworkError, UplinkPlan, plan_uplink
 from tulle.agent.program import ProgramError, run
+from tulle.kit import durable
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _GUARD_TABLE = "tulle_guard"
@@ -167,7 +168,7 @@ async def _enable_forwarding(note: Path) -> None:
     if _FORWARDING.read_text().strip() == "1":
         return
     await run("nft", "-f", "-", text=guard_rules(_interfaces() - {"lo"}))
-    note.write_text("0\n")
+    durable.replace(note, b"")  # that it is there says that the host did not forward
     _FORWARDING.write_text("1\n")
 
 
@@ -192,7 +193,7 @@ table ip {_GUARD_TABLE} {{
 async def _restore_forwarding(note: Path) -> None:
     if not note.exists() or any(map(_OURS.fullmatch, _interfaces())):
         return
-    _FORWARDING.write_text(note.read_text())
+    _FORWARDING.write_text("0\n")
     with contextlib.suppress(ProgramError):
         await run("nft", "delete", "table", "ip", _GUARD_TABLE)
     note.unlink()

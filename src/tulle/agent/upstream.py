@@ -107,21 +107,29 @@ class Upstream:
         """Have an identity: the kept one, or join. Waits for a control plane that does not answer yet.
 
         A token that names another root than the kept one means that the mesh was made anew: the host
-        joins again. A kept identity is enough to start without any control plane. Raises JoinRefused,
-        CredentialsError.
+        joins again, and so it does when what it kept is damaged, its key aside. A kept identity is enough to
+        start without any control plane. Raises JoinRefused, CredentialsError.
         """
-        kept = self._credentials.load()
+        try:
+            kept = self._credentials.load()
+        except CredentialsError as error:
+            if token is None:
+                raise
+            _log.warning("the host's identity cannot be used: it joins again", reason=str(error))
+            kept = None
         if kept is not None and (token is None or svid.root_identity(kept.root_pem)[1] == token.root_sha256):
             self._use(kept)
             return
         backoff = Backoff(0.1, 5.0, draw=self._draw)
+        told = ""
         while True:
             try:
                 self._use(await join(self._join_target, self._host, self._credentials, token))
             except JoinUnreachable as error:
-                pause = backoff.next()
-                _log.info("waiting for the control plane", reason=str(error), pause_seconds=round(pause, 2))
-                await asyncio.sleep(pause)
+                if str(error) != told:
+                    told = str(error)
+                    _log.info("waiting for the control plane", reason=told)
+                await asyncio.sleep(backoff.next())
             else:
                 _log.info("joined", identity=str(self.svid.identity))
                 return

@@ -17,7 +17,7 @@ from tulle.agent import namespace, proxyless
 from tulle.agent.container import Container
 from tulle.agent.enter import Entrance
 from tulle.agent.external import External
-from tulle.agent.footprint import dismantle, footprint_of, is_connected, note, release
+from tulle.agent.footprint import Footprint, dismantle, end, is_connected, note, release
 from tulle.agent.host import Host
 from tulle.agent.network import NetworkError
 from tulle.agent.program import ProgramError
@@ -87,7 +87,7 @@ class Workload:
         """Let its callers go elsewhere and take it down, after `run` was cancelled or has ended."""
         self._stopping = True
         self._changed()
-        await dismantle(self._host, footprint_of(self.assignment), leave=True)
+        await dismantle(self._host, Footprint(assignment=self.assignment), leave=True)
 
     async def serve(self, services: str) -> None:
         """Replace those rules, if they are others. Raises NetworkError."""
@@ -152,9 +152,10 @@ class Workload:
 
     async def _make_network(self) -> None:
         host, own = self._host, self.assignment
-        mark = footprint_of(own)
-        if not (is_connected(host.layout, mark) and namespace.exists(self._path)):
+        mark = Footprint(assignment=own)
+        if not (is_connected(host.layout, own) and namespace.exists(self._path)):
             note(host.layout, mark)
+            await end(host, mark)  # what an earlier agent left in a network that is not whole
             addresses = [IPv4Address(address) for address in own.addresses]
             interface = host.layout.workload_interface(own.namespace, own.name, own.incarnation)
             await namespace.remove_workload(self._path, host.layout.hub, host.network, interface, addresses)
@@ -180,7 +181,7 @@ class Workload:
         """A Job has ended: what it needed goes, how it ended stays."""
         self._finished = True
         self._changed()
-        await release(self._host, footprint_of(self.assignment))
+        await release(self._host, Footprint(assignment=self.assignment))
 
     # -- the report ---------------------------------------------------------------------------------
 

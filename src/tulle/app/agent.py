@@ -36,7 +36,7 @@ from tulle.agent.external import HOLDER
 from tulle.agent.footprint import noted
 from tulle.agent.host import Host, invoking_user
 from tulle.agent.inner_socket import InnerSockets, open_nameserver
-from tulle.agent.join import JoinRefused
+from tulle.agent.join import JoinRefused, read_token
 from tulle.agent.layout import Layout, LayoutError, layout, process_name, proxy_process_name
 from tulle.agent.network import Network, NetworkError
 from tulle.agent.probe import Prober
@@ -49,12 +49,11 @@ from tulle.app.log import configure, say_once
 from tulle.app.pipeline import host_node
 from tulle.app.proxies import Proxies
 from tulle.app.settings import AgentOptions
-from tulle.identity import token
-from tulle.identity.token import InvalidToken, Token
+from tulle.identity.token import InvalidToken
 from tulle.kit import durable, open_files, unix_http
 from tulle.kit.clock import SystemClock
 from tulle.kit.holdoff import HoldOff
-from tulle.model.agentapi import NameTable, WorkloadAssignment
+from tulle.model.agentapi import NameTable, Phase, WorkloadAssignment
 
 _log = structlog.get_logger("tulle.agent")
 _POLL_SECONDS = 0.05
@@ -104,11 +103,12 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
     clock = SystemClock()
     cache = Cache()
     server = Server(cache, authorize=_nobody)
+    credentials = Credentials(folder / "identity")
     upstream = Upstream(
         options.controlplane or f"unix:{paths.controlplane_socket}",
         options.join or f"unix:{paths.join_socket}",
         options.host,
-        Credentials(folder / "identity"),
+        credentials,
         clock,
         renewed=lambda: discovery.reconnect(),
     )
@@ -119,7 +119,7 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
         downstream=server,
         disk=Disk(folder / "cache"),
     )
-    await upstream.start(await _read_token(options.join_token_file))
+    await upstream.start(await read_token(options.join_token_file, credentials))
     secrets = Secrets(
         folder / "identity" / "workload", upstream.sign, lambda: upstream.svid.root_pem, cache, clock
     )
@@ -172,11 +172,12 @@ async def _adopted(paths: Layout, desired: Desired, roster: Roster) -> None:
     The first report is a full one: what it does not call ready leaves its callers, and a workload that runs
     must not do so because its agent was started again.
     """
-    left = {(mark.namespace, mark.name) for mark in noted(paths)}
+    left = {mark.id for mark in noted(paths)}
     deadline = asyncio.get_running_loop().time() + _ADOPTION_SECONDS
     await desired.known.wait()
     while asyncio.get_running_loop().time() < deadline:
-        ready = {(state.namespace, state.name) for state in roster.states if state.ready}
+        found = (state for state in roster.states if state.ready or state.phase is Phase.STOPPING)
+        ready = {(state.namespace, state.name) for state in found}
         if left & desired.names() <= ready:
             return
         await asyncio.sleep(_POLL_SECONDS)
@@ -268,24 +269,6 @@ class LocalHost:
 
 def _nobody(_context: object, _node: str) -> str:
     raise Refused("every proxy has a socket of its own")
-
-
-async def _read_token(path: Path | None) -> Token | None:
-    """The join token; waits for its file, which the control plane writes when it starts."""
-    if path is None:
-        return None
-    if str(path) == "-":
-        return token.parse(await asyncio.to_thread(sys.stdin.read))
-    while (text := await asyncio.to_thread(_text, path)) is None:  # noqa: ASYNC110  another process writes it
-        await asyncio.sleep(_POLL_SECONDS)
-    return token.parse(text.strip())
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
 
 
 def _nameserver_sockets(

@@ -147,8 +147,11 @@ async def _serving(options: ControlPlaneOptions, paths: Layout) -> AsyncGenerato
     join = JoinEndpoint(registrar, certificate.join_context())
     listeners = [_listen(each) for each in options.join_listen or (f"unix:{paths.join_socket}",)]
     if options.join_token_file is not None:
-        token = enrolment.create(signer.fingerprint, options.host)
-        durable.replace(options.join_token_file, f"{token.text}\n".encode())
+        try:
+            token = enrolment.create(signer.fingerprint, options.host)
+            durable.replace(options.join_token_file, f"{token.text}\n".encode())
+        except OSError as error:  # a full disk: who has joined goes on
+            _log.warning("there is no new join token", reason=str(error))
     await rpc.start()
     try:
         async with asyncio.TaskGroup() as group:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -43,7 +44,7 @@ async def keep_running(daemon: Daemon, stop_grace_seconds: float = 5.0) -> None:
     loop = asyncio.get_running_loop()
     while True:
         started = loop.time()
-        with daemon.log.open("ab") as log:
+        with _opened(daemon) as log:
             process = await asyncio.create_subprocess_exec(
                 *_DIES_WITH_PARENT,
                 *daemon.command,
@@ -64,6 +65,14 @@ async def keep_running(daemon: Daemon, stop_grace_seconds: float = 5.0) -> None:
         _log.warning("daemon ended, starts again", daemon=daemon.name, status=status, pause_seconds=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _opened(daemon: Daemon) -> BinaryIO:
+    try:
+        return daemon.log.open("ab")
+    except OSError as error:  # a full or read-only disk: what it does matters more than what it says
+        _log.warning("a daemon's output is lost", daemon=daemon.name, reason=str(error))
+        return Path(os.devnull).open("ab")
 
 
 async def _end(process: asyncio.subprocess.Process, grace_seconds: float) -> None:

@@ -60,6 +60,8 @@ _QUIET_SECONDS = 0.005
 """Reports that come this close together are one turn. What comes during a turn is the next one."""
 _LIMIT_SECONDS = 0.1
 _FOLLOW_SECONDS = 0.01
+_AGAIN_SECONDS = 5.0
+"""Before the state is written again that could not be: there may be room by then without any other event."""
 _LEAVE_SECONDS = 60.0
 """Longer than any agent waits for the answer."""
 
@@ -284,7 +286,8 @@ class Facade:
             self._registry.reconsider()
             self._placed = placed
         revision = self._pipeline.turn()
-        self._notebook.save()
+        if not self._notebook.save():
+            asyncio.get_running_loop().call_later(_AGAIN_SECONDS, self._due.touch)
         if self._relay is not None:
             self._local_ports = self._relay.publish(self._relay_targets())
         return revision

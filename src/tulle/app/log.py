@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +17,18 @@ from tulle.kit.quiet import Quiet
 _log = structlog.get_logger("tulle.daemon")
 
 
+class _Forgiving(structlog.WriteLogger):
+    """Standard error of a process that goes on when its log cannot be written (a full disk)."""
+
+    def msg(self, message: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._file.fileno(), f"{message}\n".encode(errors="backslashreplace"))
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
 def configure() -> None:
-    """Once, at the start of a daemon."""
+    """Once, at the start of a daemon. A line that cannot be written is lost, and the daemon goes on."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -26,7 +38,7 @@ def configure() -> None:
             structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Forgiving(sys.stderr),
         cache_logger_on_first_use=True,
     )
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tulle.kit import durable
 
 Json = dict[str, Any]
 
@@ -201,9 +202,6 @@ class Relay:
 
 
 def _replace(path: Path, content: Json) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(content, indent=1))
-    with contextlib.suppress(FileNotFoundError):
-        before = path.stat()
-        os.chown(temporary, before.st_uid, before.st_gid)
-    os.replace(temporary, path)  # noqa: PTH105  Envoy notices only a rename
+    # Envoy notices only a rename. It runs as the person behind sudo, whose folder `prepare` made.
+    folder = path.parent.stat()
+    durable.replace(path, json.dumps(content, indent=1).encode(), owner=(folder.st_uid, folder.st_gid))

@@ -37,6 +37,7 @@ from tulle.agent.neighbour import note_home
 from tulle.agent.network import Network, NetworkError, choose_subnets
 from tulle.app import relay
 from tulle.app.daemon import Daemon, keep_running
+from tulle.app.log import configure
 from tulle.app.settings import DEFAULT_TRUST_DOMAIN
 from tulle.kit import durable
 
@@ -196,14 +197,24 @@ def running(home: Path) -> int | None:
     The lock says whether it lives, so that a number that was left behind is never taken for a process.
     """
     try:
-        with (home / "supervisor").open("r+") as file:
+        with (home / "supervisor").open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                text = file.read().strip()
-                return int(text) if text.isdigit() else None
+                number, whole, _ = file.read().partition(b"\n")
+                return int(number) if whole and number.isdigit() else _holder(file.fileno())
     except OSError:
         pass
+    return None
+
+
+def _holder(descriptor: int) -> int | None:
+    """Who holds a file's lock, by the kernel's list (proc_locks(5)), where the number in it was damaged."""
+    inode = str(os.fstat(descriptor).st_ino)
+    for line in Path("/proc/locks").read_text().splitlines():
+        _, kind, _, _, pid, file, *_ = line.split()
+        if kind == "FLOCK" and file.rpartition(":")[2] == inode:
+            return int(pid)
     return None
 
 
@@ -220,7 +231,8 @@ async def _main(home: Path, until_eof: bool, trust_domain: str, images: Path | N
         await Supervisor(paths, trust_domain, images).run(stop)
     except (NetworkError, LayoutError, OSError) as error:
         _log.error("the mesh could not be started", error=str(error))
-        (home / FAILURE).write_text(f"{error}\n")
+        with contextlib.suppress(OSError):  # the log has it too
+            durable.replace(home / FAILURE, f"{error}\n".encode())
         return 1
     return 0
 
@@ -233,6 +245,7 @@ def main() -> int:
     parser.add_argument("--trust-domain", default=DEFAULT_TRUST_DOMAIN)
     parser.add_argument("--images", type=Path)
     options = parser.parse_args()
+    configure()
     if claim(options.home) is None:
         print("another supervisor runs this mesh", file=sys.stderr)
         return 1

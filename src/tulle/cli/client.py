@@ -60,9 +60,12 @@ class Refusal(ApiError):  # noqa: N818  it is an answer
 class _Socket:
     """HTTP over one Unix socket; everything that goes wrong is an ApiError that says what to do."""
 
-    def __init__(self, path: Path, who: str, kept: Callable[[], bool]) -> None:
-        """`kept`: whether somebody starts the listener again when it has ended."""
+    def __init__(
+        self, path: Path, who: str, kept: Callable[[], bool], patience_seconds: float | None = None
+    ) -> None:
+        """`kept`: whether somebody starts the listener again when it has ended; it is waited for so long."""
         self._path = path
+        self._patience = _RETURN_SECONDS if patience_seconds is None else patience_seconds
         self._who = who
         self._kept = kept
         self._http = httpx2.Client(
@@ -88,9 +91,14 @@ class _Socket:
             yield self._checked(response)
 
     def _await_listener(self) -> None:
-        deadline = time.monotonic() + _RETURN_SECONDS
-        while not _listens(self._path) and self._kept() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        if _listens(self._path) or not self._kept():
+            return
+        from tulle.cli.progress import line  # which needs this module
+
+        deadline = time.monotonic() + self._patience
+        with line(f"waiting for {self._who} to come back; what runs goes on as it is"):
+            while not _listens(self._path) and self._kept() and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
 
     @contextmanager
     def _explained(self) -> Generator[None]:
@@ -110,7 +118,8 @@ class _Socket:
         if _exists(self._path) and not os.access(self._path, os.W_OK):
             return ApiError("this mesh belongs to another user", remedy="run the command with sudo")
         if self._kept():
-            return ApiError(f"{self._who} is starting again", remedy="wait a moment and repeat the command")
+            remedy = f"see why in {layout().logs}, and repeat the command; what runs goes on as it is"
+            return ApiError(f"{self._who} is away and has not come back yet", remedy=remedy)
         return ApiError(
             f"no mesh is running here: {self._who} does not listen on {self._path}", remedy=_START
         )
@@ -125,9 +134,9 @@ class _Socket:
         raise Refusal(response.status_code, problem)
 
 
-def mesh() -> Client:
-    """The control plane of this home."""
-    return Client(layout().api_socket, _supervised)
+def mesh(patience_seconds: float | None = None) -> Client:
+    """The control plane of this home; one that is away is waited for so long."""
+    return Client(layout().api_socket, _supervised, patience_seconds)
 
 
 def agent() -> AgentClient:
@@ -167,8 +176,10 @@ def _exists(path: Path) -> bool:
 class Client:
     """The control plane's API. Every method raises ApiError."""
 
-    def __init__(self, path: Path, kept: Callable[[], bool] = _never) -> None:
-        self._socket = _Socket(path, "the control plane", kept)
+    def __init__(
+        self, path: Path, kept: Callable[[], bool] = _never, patience_seconds: float | None = None
+    ) -> None:
+        self._socket = _Socket(path, "the control plane", kept, patience_seconds)
 
     def apply(self, documents: tuple[Document, ...], *, dry_run: bool = False) -> ApplyResponse:
         request = ApplyRequest(documents=_absolute(documents), dry_run=dry_run)

@@ -108,7 +108,7 @@ def run(
         options["service_account"] = service_account
     if version:
         options["versions"] = {version: {}}
-    mesh, agent = client.mesh(), client.agent()
+    mesh, agent = client.mesh(seconds(timeout)), client.agent()
     name = f"run-{workload}"
     if mesh.resources(group="tulle.dev", kind="App", namespace=where, name=name):
         remedy = f"end it there, or `tulle delete app {name} -n {where}` if it is gone"

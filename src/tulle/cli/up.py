@@ -17,6 +17,7 @@ from tulle.app.local import LocalError, LocalMesh
 from tulle.app.settings import UpOptions
 from tulle.cli import output, sources
 from tulle.cli.client import Client, Refusal
+from tulle.cli.client import mesh as mesh_client
 from tulle.cli.failure import Failure
 from tulle.cli.place import layout
 from tulle.cli.progress import Outcome, follow_until_ready, line
@@ -40,7 +41,7 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
     client = Client(paths.api_socket)
     with _explained():
         if supervisor.running(options.home) is not None:
-            return _apply_to_running(options, client, documents)
+            return _apply_to_running(options, mesh_client(options.timeout_seconds), documents)
         local.preflight(options.home)
         mesh = LocalMesh(paths, options)
         try:

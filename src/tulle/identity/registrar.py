@@ -1,7 +1,7 @@
 """Who gets a certificate: the authority and the ledger of hosts behind the ports for agents.
 
 `source/agents.py` and `source/join.py` hold it as a Protocol. What they catch are Python's own kinds:
-ValueError for what is malformed, PermissionError for what is not allowed.
+ValueError for what is malformed, PermissionError for what is not allowed, OSError for what cannot be kept.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ agent the root that it is shown, the control plane the agent. The first key that
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import secrets
@@ -32,7 +33,7 @@ class Refused(PermissionError):  # noqa: N818  an answer, not a failure of ours
     """This host does not get in. The message is for the control plane's log; a peer learns no reason."""
 
 
-class EnrolmentError(Exception):
+class EnrolmentError(OSError):
     """The file cannot be read or written. Says which file, what is wrong and what to do."""
 
     def __init__(self, file: Path, problem: str, remedy: str) -> None:
@@ -91,8 +92,8 @@ class _Ledger(_Record):
 class Enrolment:
     """The tokens and hosts of one control plane, kept in one file.
 
-    Every method that changes something raises EnrolmentError if the change cannot be kept, and has
-    then changed nothing.
+    Every method that changes something, `renew` aside, raises EnrolmentError if the change cannot be kept,
+    and has then changed nothing.
     """
 
     def __init__(self, file: Path, clock: Clock) -> None:
@@ -152,7 +153,10 @@ class Enrolment:
         )
 
     def renew(self, host: str, key: str) -> None:
-        """Let an enrolled host have another certificate for its registered key. Raises Refused."""
+        """Let an enrolled host have another certificate for its registered key. Raises Refused.
+
+        A full disk does not keep it from that: what is lost is that it was seen now.
+        """
         now = self._clock.wall()
         known = self._ledger.hosts.get(host)
         if known is None or known.key != key:
@@ -162,7 +166,8 @@ class Enrolment:
         if now - known.seen > ENROLMENT_SECONDS:
             raise Refused(f"host {host} was away for too long: it needs a new token")
         hosts = self._ledger.hosts | {host: known.model_copy(update={"seen": max(now, known.seen)})}
-        self._keep(self._ledger.model_copy(update={"hosts": hosts}))
+        with contextlib.suppress(EnrolmentError):
+            self._keep(self._ledger.model_copy(update={"hosts": hosts}))
 
     def allows(self, host: str) -> bool:
         """Whether the host is enrolled and not revoked."""

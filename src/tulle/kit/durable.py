@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 
-def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+def replace(path: Path, content: bytes, mode: int = 0o600, owner: tuple[int, int] | None = None) -> None:
     """Put `content` at `path` atomically and durably, with exactly `mode`; the folder must exist.
+    `owner`: the uid and gid that the file is given to.
 
     The content never stands in a file that is more readable than `mode`. Raises OSError (a full disk,
     no permission); then `path` is as it was.
@@ -19,6 +20,8 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -27,7 +30,7 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def private_folder(path: Path) -> Path:
@@ -36,8 +39,8 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def _sync_folder(path: Path) -> None:
-    """A rename is durable only when its folder is."""
+def sync_folder(path: Path) -> None:
+    """A rename is durable only when its folder is. Raises OSError."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

@@ -1,7 +1,7 @@
 """The SQLite file under `store.py`: rows, transactions, the copy, and what is done about a damaged file.
 
-WAL, one writer (a second process is refused), everything that is acknowledged is on the disk. After each
-change a copy is put beside the file, as `NAME.backup`.
+WAL, one writer (a second process is refused), everything that is acknowledged is on the disk. Beside the file
+stands its copy, `NAME.backup` (`backup.py`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from tulle.model.resource import Key
+from tulle.source.backup import (
+    Backup,
+    Recovery,
+    Statement,
+    backup_of,
+    companions,
+    connect,
+    duplicate,
+    transact,
+)
 from tulle.source.row import Row, decode, decode_places, encode, encode_places
 
 SCHEMA = 1
@@ -35,7 +43,13 @@ CREATE TABLE resource (
 CREATE TABLE memory (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
-_log = structlog.get_logger(__name__)
+_PUT = "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_DELETE = "DELETE FROM resource WHERE api_group = ? AND kind = ? AND namespace = ? AND name = ?"
+_REMEMBER = "INSERT OR REPLACE INTO memory VALUES (?, ?)"
+_FORGET = "DELETE FROM memory WHERE name = ?"
+_MISSING, _EMPTY = "it is not there", "it is empty"
+_SERIAL = "serial"
+"""The number of the last transaction: a file with a lower one than its copy has lost some."""
 
 
 class StoreError(Exception):
@@ -62,32 +76,16 @@ class StoreVersionError(StoreError):
     """A later version of the program made the file."""
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """A damaged file was replaced by its copy."""
-
-    problem: str
-    """What was wrong with it."""
-    kept: Path
-    """The damaged file, under its new name."""
-    resources: int
-    """How many the copy had."""
-
-    def __str__(self) -> str:
-        return (
-            f"the store was damaged ({self.problem}); {self.resources} resources were recovered from a copy, "
-            f"the damaged file is kept as {self.kept}"
-        )
-
-
 class Database:
-    """One open file."""
+    """One open file, and its copy."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recovery: Recovery | None = None
         self._connection = self._open()
         self.revision: int = self.recall("revision") or 0
+        self._serial: int = self.recall(_SERIAL) or 0
+        self._backup = Backup(backup_of(path), self._connection)
 
     def rows(self) -> Iterator[Row]:
         """All rows, sorted by key."""
@@ -95,73 +93,48 @@ class Database:
 
     def write(self, revision: int, put: Iterable[Row] = (), delete: Iterable[Key] = ()) -> None:
         """One transaction. Raises StoreError."""
-        with self._transaction():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        *_columns(row.key),
-                        row.revision,
-                        row.generation,
-                        row.created,
-                        encode(row.document),
-                        encode_places(row.places),
-                    )
-                    for row in put
-                ),
-            )
-            self._connection.executemany(
-                "DELETE FROM resource WHERE api_group = ? AND kind = ? AND namespace = ? AND name = ?",
-                (_columns(key) for key in delete),
-            )
-            self._remember("revision", revision)
+        rows = [_values(row) for row in put]
+        gone = [_columns(key) for key in delete]
+        self._write((_PUT, rows), (_DELETE, gone), (_REMEMBER, [("revision", json.dumps(revision))]))
         self.revision = revision
-        self._back_up()
 
     def recall(self, name: str) -> Any:
         row = self._connection.execute("SELECT value FROM memory WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def recall_all(self, prefix: str) -> dict[str, Any]:
-        """name -> value, of the names that begin so, sorted."""
+        """What is remembered under names that begin so, by the rest of the name."""
         rows = self._connection.execute(
             "SELECT name, value FROM memory WHERE name >= ? AND name < ? ORDER BY name",
             (prefix, prefix + chr(sys.maxunicode)),
         )
-        return {name: json.loads(value) for name, value in rows}
+        return {name[len(prefix) :]: json.loads(value) for name, value in rows}
 
     def remember(self, values: Mapping[str, Any]) -> None:
-        """In one transaction; None is forgotten. Raises StoreError."""
-        with self._transaction():
-            for name, value in values.items():
-                if value is None:
-                    self._connection.execute("DELETE FROM memory WHERE name = ?", (name,))
-                else:
-                    self._remember(name, value)
+        """One transaction; None: forget it. Raises StoreError."""
+        kept = [(name, json.dumps(value)) for name, value in values.items() if value is not None]
+        gone = [(name,) for name, value in values.items() if value is None]
+        self._write((_REMEMBER, kept), (_FORGET, gone))
 
     def close(self) -> None:
+        self._backup.close()
         self._connection.close()
 
-    def _remember(self, name: str, value: Any) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO memory VALUES (?, ?)", (name, json.dumps(value)))
-
-    @contextmanager
-    def _transaction(self) -> Generator[None]:
+    def _write(self, *statements: Statement) -> None:
+        """In the file, then in the copy. A copy that cannot follow is no failure: it is made anew later."""
+        serial = self._serial + 1
+        statements = (*statements, (_REMEMBER, [(_SERIAL, str(serial))]))
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):  # some errors have rolled back by themselves
-                self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise _explained(error, self.path) from error
-            raise
+            transact(self._connection, statements)
+        except sqlite3.Error as error:
+            raise _explained(error, self.path) from error
+        self._serial = serial
+        self._backup.write(statements)
 
     # -- opening ---------------------------------------------------------------------------------
 
     def _open(self) -> sqlite3.Connection:
-        problem = _damage(self.path)
+        problem = _problem(self.path)
         if problem:
             self._recover(problem)
         _make(self.path)
@@ -184,52 +157,33 @@ class Database:
         return connection
 
     def _recover(self, problem: str) -> None:
-        backup = _backup_of(self.path)
-        if not backup.exists() or _damage(backup):
-            state = "is damaged too" if backup.exists() else "is not there"
+        copy = backup_of(self.path)
+        if not copy.exists() or _damage(copy):
+            state = "is damaged too" if copy.exists() else "is not there"
             raise StoreDamagedError(
                 f"{self.path} is damaged ({problem}), and its copy {state}",
                 f"Move {self.path} away to begin empty, and apply your files again.",
             )
+        written = max(each.stat().st_mtime for each in (copy, *companions(copy)))
         kept = _unused(self.path.with_name(f"{self.path.name}.damaged"))
-        self.path.rename(kept)
-        for suffix in ("-wal", "-shm"):
-            companion = Path(f"{self.path}{suffix}")
-            if companion.exists():
-                companion.rename(f"{kept}{suffix}")
-        source, target = _connect(backup), _connect(self.path)
-        with source, target:
-            source.backup(target)
-        resources = target.execute("SELECT count(*) FROM resource").fetchone()[0]
-        source.close()
-        target.close()
-        self.recovery = Recovery(problem, kept, resources)
-
-    def _back_up(self) -> None:
-        """Replace the copy. A failure is no failure of the change, which is on the disk already."""
-        backup = _backup_of(self.path)
-        fresh = backup.with_name(f"{backup.name}.new")
+        damaged = self.path.exists()
         try:
-            fresh.unlink(missing_ok=True)
-            _make(fresh)
-            copy = sqlite3.connect(fresh)
-            try:
-                self._connection.backup(copy)
-            finally:
-                copy.close()
-            with fresh.open("rb") as file:
-                os.fsync(file.fileno())
-            fresh.replace(backup)
-        except (OSError, StoreError, sqlite3.Error) as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
-            _log.warning("the store's copy could not be made", path=str(backup), error=str(error))
+            # Also its log: that would be played into the file that takes its place.
+            for each in (*companions(self.path), *([self.path] if damaged else ())):
+                each.rename(f"{kept}{each.name.removeprefix(self.path.name)}")
+            with closing(_connect(copy)) as source:
+                resources = source.execute("SELECT count(*) FROM resource").fetchone()[0]
+                duplicate(source, self.path)
+        except (OSError, sqlite3.Error) as error:
+            raise _explained(error, self.path) from error
+        moment = datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds")
+        self.recovery = Recovery(problem, copy, moment, kept if damaged else None, resources)
 
 
 def _make(path: Path) -> None:
     """An empty file that only its owner can read: it may hold Secrets."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY, 0o600))
     except OSError as error:
         kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
         raise kind(
@@ -239,44 +193,63 @@ def _make(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    # Transactions are begun by hand, so that nothing is begun by itself.
-    connection = sqlite3.connect(path, timeout=1, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        return connect(path, "FULL")
     except sqlite3.Error as error:
-        connection.close()
         raise _explained(error, path) from error
-    return connection
+
+
+def _problem(path: Path) -> str:
+    """What is wrong with the store's file; '' for a whole one, and for one that never held anything."""
+    copy = backup_of(path)
+    problem = _damage(path) if path.exists() else _MISSING
+    if problem in (_MISSING, _EMPTY) and not copy.exists():
+        return ""
+    return problem or _lost(path, copy)
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a file; '' for a whole one, and for none."""
-    if not path.exists():
-        return ""
-    if path.stat().st_size == 0 and _backup_of(path).exists():
-        return "the file is empty"
-    connection = sqlite3.connect(path, timeout=1, isolation_level=None)
+    """What is wrong with a file's content; '' for a whole one. Raises StoreError."""
     try:
-        verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
-        if verdict == "ok" and connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA:
-            for _ in _rows(connection):  # pages have no checksums: a row may hold anything
-                pass
+        with closing(connect(path, "FULL")) as connection:
+            verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+            if verdict != "ok":
+                return str(verdict).splitlines()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                return _EMPTY
+            if version == SCHEMA:
+                for _ in _rows(connection):  # pages have no checksums: a row may hold anything
+                    pass
+                for (value,) in connection.execute("SELECT value FROM memory"):
+                    json.loads(value)
     except sqlite3.OperationalError as error:
         raise _explained(error, path) from error
     except sqlite3.DatabaseError as error:
         return str(error)
     except (ValueError, TypeError, LookupError):
         return "a row cannot be read"
-    finally:
-        connection.close()
-    return "" if verdict == "ok" else str(verdict).splitlines()[0]
+    return ""
 
 
-def _explained(error: sqlite3.Error, path: Path) -> StoreError:
+def _lost(path: Path, copy: Path) -> str:
+    """Whether the copy knows of more than the file: one whose log was truncated is whole, and older."""
+    if not copy.exists() or _damage(copy):
+        return ""
+    lost = _serial(copy) - _serial(path)
+    return f"its last changes are missing: {lost}" if lost > 0 else ""
+
+
+def _serial(path: Path) -> int:
+    """The number of the last transaction of a file that is whole."""
+    with closing(_connect(path)) as connection:
+        row = connection.execute("SELECT value FROM memory WHERE name = ?", (_SERIAL,)).fetchone()
+    return int(row[0]) if row is not None else 0
+
+
+def _explained(error: sqlite3.Error | OSError, path: Path) -> StoreError:
     text = str(error)
-    if "is full" in text or "disk I/O" in text:
+    if "is full" in text or "disk I/O" in text or "No space" in text:
         return StoreFullError(
             f"{path} cannot be written: {text}", f"Make room on the disk that holds {path.parent}."
         )
@@ -298,16 +271,23 @@ def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
         yield Row(Key(*key), revision, generation, created, decode(document), decode_places(places))
 
 
-def _backup_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.backup")
-
-
 def _unused(path: Path) -> Path:
     number, candidate = 1, path
     while candidate.exists():
         number += 1
         candidate = path.with_name(f"{path.name}-{number}")
     return candidate
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    return (
+        *_columns(row.key),
+        row.revision,
+        row.generation,
+        row.created,
+        encode(row.document),
+        encode_places(row.places),
+    )
 
 
 def _columns(key: Key) -> tuple[str, str, str, str]:

@@ -21,7 +21,8 @@ from tulle.model.admit import admit
 from tulle.model.document import Document
 from tulle.model.findings import Finding
 from tulle.model.resource import Key, Resource
-from tulle.source.database import Database, Recovery
+from tulle.source.backup import Recovery
+from tulle.source.database import Database
 from tulle.source.row import Row
 
 Observe = Callable[["Commit"], None]
@@ -157,17 +158,13 @@ class SqliteStore:
         self._observers.append(observe)
         return lambda: self._observers.remove(observe)
 
-    def recall(self, name: str) -> Any:
-        """What was remembered under a name (JSON), or None."""
-        return self._database.recall(name)
-
-    def recall_all(self, prefix: str) -> dict[str, Any]:
-        """name -> what was remembered, of the names that begin so, sorted."""
+    def recall(self, prefix: str) -> dict[str, Any]:
+        """What is remembered under names that begin so, by the rest of the name."""
         return self._database.recall_all(prefix)
 
     def remember(self, values: Mapping[str, Any]) -> None:
-        """Keep small values (JSON) of the control plane's own, such as addresses, all or none; None is
-        forgotten. Raises StoreError."""
+        """Keep small values (JSON; None: no more) of the control plane's own by name: all of them or none.
+        Raises StoreError."""
         with self._lock:
             self._database.remember(values)
 

@@ -17,8 +17,6 @@ IDEMPOTENT = ("GET", "PUT", "DELETE")
 ALL = (*IDEMPOTENT, "POST")
 NAMES = ("client", "echo-1", "echo-2", "echo-3")
 STANDSTILL_SECONDS = 10.0
-BACK_SECONDS = 2.0
-"""In which a killed proxy serves again."""
 
 
 @contextmanager
@@ -123,14 +121,15 @@ def test_a_killed_proxy_of_a_server_fails_no_request_that_may_be_repeated(three:
     assert len(outcome.failures("POST")) <= outcome.most("POST")
 
 
-def test_a_killed_proxy_of_a_client_is_back_within_two_seconds(three: Mesh) -> None:
+def test_a_killed_proxy_of_a_client_fails_what_it_is_asked_until_it_is_back(three: Mesh) -> None:
+    """How long it waits before it is started is held in `unit/agent/test_proxy.py`."""
     with load(three, "client.three", URL, *ALL) as outcome:
         os.kill(three.proxy_process("three", "client"), signal.SIGKILL)
         three.ready("three", "client")
         three.request("client.three", URL)
     tell("kill -9 of a client's Envoy", outcome)
-    assert outcome.outage_seconds <= BACK_SECONDS
-    assert len(outcome.failures()) <= RATE * BACK_SECONDS
+    assert outcome.failures(), "there is nobody in its place"
+    assert len(outcome.failures()) < outcome.total()
 
 
 def test_a_program_that_crashes_again_and_again_is_started_with_pauses_and_says_so(three: Mesh) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.netns.faults.load import load
 from tests.netns.mesh import PROGRAMS, Mesh, mesh_in, wait_for
+from tulle.app import supervisor
 
 NAMES = ("front-1", "front-2", "back-1", "back-2", "back-3")
 
@@ -37,11 +40,11 @@ spec:
 """
 
 
-def apply(mesh: Mesh, documents: str) -> None:
+def apply(mesh: Mesh, documents: str, *options: str) -> None:
     """From a file that stays where it is: commands run in its folder."""
     file = mesh.home.with_name("chain.yaml")
     file.write_text(documents)
-    mesh.tulle("apply", "-f", file)
+    mesh.tulle("apply", "-f", file, *options, status=None if options else 0)
 
 
 @pytest.fixture(scope="module")
@@ -86,4 +89,26 @@ def test_a_version_that_does_not_come_up_takes_one_replica_of_each_at_most(mesh:
         for name in NAMES:
             wait_for(f"{name} has been replaced", lambda: version(mesh, name) == "3")  # noqa: B023
             mesh.ready("chain", name)
+    assert outcome.failures() == []
+
+
+def test_an_agent_that_finds_another_version_wanted_lets_what_runs_leave_in_order(mesh: Mesh) -> None:
+    """It was killed, and the version was applied before it came back."""
+    for name in NAMES:
+        mesh.ready("chain", name)
+    keeper = supervisor.running(mesh.home)
+    agent = mesh.daemon("agent")
+    assert keeper
+    assert agent
+    with load(mesh, "client.chain", "http://front:8080/", "GET", "POST") as outcome:
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            os.kill(agent, signal.SIGKILL)
+            apply(mesh, chain(4), "--timeout", "1s")
+        finally:
+            os.kill(keeper, signal.SIGCONT)
+        for name in NAMES:
+            wait_for(f"{name} has been replaced", lambda: version(mesh, name) == "4")  # noqa: B023
+            mesh.ready("chain", name)
+    print(f"with another agent: {outcome.total()} requests, {len(outcome.failures())} failed")
     assert outcome.failures() == []

@@ -15,7 +15,8 @@ from tulle.agent.enter import Entrance, command, describe
 from tulle.agent.host import Host, credentials, environment, invoking_user
 from tulle.agent.layout import Layout
 from tulle.agent.network import CANDIDATES, Network
-from tulle.agent.process import Exit, User, read_record
+from tulle.agent.process import Exit, User
+from tulle.agent.record import read_record
 from tulle.model.agentapi import WorkloadAssignment
 
 ANY = cast("Any", None)

@@ -24,7 +24,12 @@ def test_each_mesh_knows_the_homes_of_all(tmp_path: Path) -> None:
     assert homes(one) == (one.home,)
 
 
-def test_what_is_no_path_hides_nothing(tmp_path: Path) -> None:
+def test_a_note_that_was_truncated_hides_nothing_else(tmp_path: Path) -> None:
     one, two = mesh(tmp_path, "one"), mesh(tmp_path, "two")
-    two.home_note.write_bytes(b"")
-    assert homes(one) == (one.home,)
+    note_home(two)
+    whole = two.home_note.read_bytes()
+    for length in range(len(whole)):
+        two.home_note.write_bytes(whole[:length])
+        assert homes(one) == (one.home,)
+    two.home_note.write_bytes(whole)
+    assert homes(one) == (one.home, two.home)

@@ -63,3 +63,13 @@ def test_the_next_agent_knows_how_often_this_incarnation_was_tried(tmp_path: Pat
 
 def test_a_number_that_cannot_be_kept_is_no_failure(tmp_path: Path) -> None:
     retry.count(tmp_path / "missing", assignment(NEVER, 6), 1)
+
+
+def test_a_truncated_number_is_no_other_number(tmp_path: Path) -> None:
+    job = assignment(NEVER, 600)
+    retry.count(tmp_path, job, 123)
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        assert retry.counted(tmp_path, job) == 0

@@ -243,3 +243,48 @@ async def test_a_full_disk_does_not_stop_a_proxy(host: Host, monkeypatch: pytest
         secrets.put("shop", "orders", IDENTITY)
         await secrets.issued("shop", "orders")
         assert str(host.served().identity) == IDENTITY
+
+
+@pytest.mark.parametrize("file", ["svid.pem", "root.pem"])
+async def test_a_truncated_file_never_gives_another_identity(host: Host, file: str) -> None:
+    async with host.secrets() as secrets:
+        secrets.put("shop", "orders", IDENTITY)
+        await secrets.issued("shop", "orders")
+    kept = host.folder / "workload" / "shop.orders" / file
+    whole = kept.read_bytes()
+    before = host.served()
+    host.failure = SignFailed("away", refused=False)
+    for length in range(0, len(whole), 7):
+        kept.write_bytes(whole[:length])
+        host.cache.clear()
+        async with host.secrets() as secrets:
+            secrets.put("shop", "orders", IDENTITY)
+            await asyncio.sleep(1)
+        assert host.cache == {}, "it waits for a new one"
+        assert kept.read_bytes() == whole[:length]
+    kept.write_bytes(whole)
+    async with host.secrets() as secrets:
+        secrets.put("shop", "orders", IDENTITY)
+        await secrets.issued("shop", "orders")
+    assert host.served() == before
+
+
+async def test_what_could_not_be_kept_is_kept_when_there_is_room(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with host.secrets() as secrets:
+        with monkeypatch.context() as patch:
+            patch.setattr("tulle.kit.durable.replace", full)
+            secrets.put("shop", "orders", IDENTITY)
+            await secrets.issued("shop", "orders")
+            await asyncio.sleep(60)
+        assert not list((host.folder / "workload").rglob("*.pem"))
+        await asyncio.sleep(60)
+    host.failure = SignFailed("away", refused=False)
+    async with host.secrets() as secrets:
+        secrets.put("shop", "orders", IDENTITY)
+        await secrets.issued("shop", "orders")
+    assert host.requests == 1

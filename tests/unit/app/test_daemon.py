@@ -66,3 +66,15 @@ async def test_descriptors_are_taken_over(tmp_path: Path) -> None:
         await keeper
     os.close(reading)
     os.close(writing)
+
+
+async def test_a_log_that_cannot_be_opened_keeps_no_daemon_from_running(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    code = f"import os, sys, time; open({str(output)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    log = tmp_path / "missing" / "log"
+    keeper = asyncio.create_task(keep_running(Daemon("one", [sys.executable, "-c", code], log)))
+    await until(lambda: pids(output))
+    keeper.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await keeper
+    assert not log.exists()

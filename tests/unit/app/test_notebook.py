@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tulle.app.notebook import Notebook
 from tulle.model.agentapi import Instance, Phase
 from tulle.source.database import StoreFullError
@@ -24,65 +26,69 @@ def test_addresses_and_instances_survive(tmp_path: Path) -> None:
     assert again.addresses == {"service/web.shop": "10.0.0.7"}
     assert again.instances() == (("local", WEB),)
     again.keep("local", ("shop", "web"), None)
-    again.save()
+    del again.addresses["service/web.shop"]
+    assert again.save()
     assert Notebook(store).instances() == ()
+    assert Notebook(store).addresses == {}
     store.close()
 
 
 def test_an_instance_of_another_version_is_left_out(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "store.db")
-    saved = {
-        "instance local shop api": {"unheard": "of"},
-        "instance local shop web": WEB.model_dump(mode="json"),
-    }
-    store.remember(saved)
+    store.remember(
+        {
+            "instance/local/shop/old": {"unheard": "of"},
+            "instance/local/shop/web": WEB.model_dump(mode="json"),
+        }
+    )
     assert Notebook(store).instances() == (("local", WEB),)
     store.close()
 
 
-def test_what_has_changed_is_written_and_nothing_else(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "store.db")
-    written: list[set[str]] = []
+class _Memory:
+    """Takes what a test allows, and remembers what it was asked to write."""
 
-    class Watched:
-        recall, recall_all = store.recall, store.recall_all
+    def __init__(self, refused: str = "") -> None:
+        self.kept: dict[str, Any] = {}
+        self.written: list[frozenset[str]] = []
+        self.refused = refused
 
-        def remember(self, values: Mapping[str, Any]) -> None:
-            written.append(set(values))
-            store.remember(values)
+    def recall(self, prefix: str) -> dict[str, Any]:
+        return {name[len(prefix) :]: value for name, value in self.kept.items() if name.startswith(prefix)}
 
-    notebook = Notebook(Watched())
-    notebook.save()
-    assert written == []
-    for name in ("web", "api"):
-        notebook.keep("local", ("shop", name), WEB.model_copy(update={"name": name}))
-    notebook.save()
-    notebook.keep("local", ("shop", "api"), None)
-    notebook.save()
-    notebook.save()
-    both = {"instance local shop web", "instance local shop api"}
-    assert written == [both, {"instance local shop api"}]
-    store.close()
+    def remember(self, values: Mapping[str, Any]) -> None:
+        if self.refused and any(name.startswith(self.refused) for name in values):
+            raise StoreFullError("no room", "make some")
+        self.written.append(frozenset(values))
+        self.kept |= values
 
 
-def test_what_a_full_disk_refuses_is_written_the_next_time(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "store.db")
-    full = [True, False]
-
-    class Full:
-        recall, recall_all = store.recall, store.recall_all
-
-        def remember(self, values: Mapping[str, Any]) -> None:
-            if full.pop(0):
-                raise StoreFullError("the disk is full", "make room")
-            store.remember(values)
-
-    notebook = Notebook(Full())
-    notebook.addresses["service/web.shop"] = "10.0.0.7"
+def test_only_what_changed_is_written() -> None:
+    memory = _Memory()
+    notebook = Notebook(memory)
+    assert notebook.save()
+    assert memory.written == []
+    notebook.addresses |= {"a": "10.0.0.1", "b": "10.0.0.2"}
     notebook.keep("local", ("shop", "web"), WEB)
-    notebook.save()
-    assert Notebook(store).instances() == ()
-    notebook.save()
-    assert Notebook(store).instances() == (("local", WEB),)
-    assert Notebook(store).addresses == {"service/web.shop": "10.0.0.7"}
-    store.close()
+    assert notebook.save()
+    notebook.addresses["b"] = "10.0.0.3"
+    assert notebook.save()
+    assert notebook.save()
+    assert memory.written == [{"address/a", "address/b"}, {"instance/local/shop/web"}, {"address/b"}]
+
+
+@pytest.mark.parametrize(("refused", "addresses", "instances"), [("instance/", 1, 0), ("address/", 0, 1)])
+def test_addresses_are_saved_without_the_instances(refused: str, addresses: int, instances: int) -> None:
+    memory = _Memory(refused)
+    notebook = Notebook(memory)
+    notebook.addresses["a"] = "10.0.0.1"
+    notebook.keep("local", ("shop", "web"), WEB)
+    assert not notebook.save()
+    after_a_restart = Notebook(memory)
+    assert len(after_a_restart.addresses) == addresses
+    assert len(after_a_restart.instances()) == instances
+    memory.refused = ""
+    assert notebook.save(), "what could not be written is not forgotten"
+    after_a_restart = Notebook(memory)
+    assert after_a_restart.addresses == {"a": "10.0.0.1"}
+    assert after_a_restart.instances() == (("local", WEB),)

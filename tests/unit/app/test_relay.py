@@ -80,3 +80,13 @@ def test_envoy_accepts_the_files(tmp_path: Path) -> None:
         [str(program()), "--mode", "validate", "-c", str(whole)], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_truncated_ports_are_chosen_anew(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    Relay(tmp_path).publish([target(80), target(443)])
+    kept = tmp_path / "ports.json"
+    whole = kept.read_bytes()
+    for length in range(len(whole)):
+        kept.write_bytes(whole[:length])
+        assert set(Relay(tmp_path).publish([target(80)])) == {target(80)}

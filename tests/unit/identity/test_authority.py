@@ -1,4 +1,5 @@
 import datetime
+import os
 import subprocess
 from pathlib import Path
 
@@ -217,3 +218,20 @@ def test_does_not_replace_an_authority(tmp_path: Path, root: Authority, clock: M
 def test_a_full_disk_is_named(clock: ManualClock) -> None:
     with pytest.raises(AuthorityError, match="cannot be written"):
         authority.create(Path("/proc/nothing-can-be-made-here"), "cluster.local", clock)
+
+
+def test_a_truncated_file_is_refused_and_never_made_anew(
+    tmp_path: Path, root: Authority, clock: ManualClock
+) -> None:
+    file = tmp_path / "authority" / "authority.pem"
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        os.truncate(file, length)
+        if length == len(whole) - 1:  # without its last line end it is the same
+            assert authority.open_or_create(file.parent, "cluster.local", clock).root_pem == root.root_pem
+        else:
+            with pytest.raises(AuthorityError, match="is damaged") as error:
+                authority.open_or_create(file.parent, "cluster.local", clock)
+            assert "\n" not in str(error.value)
+        assert file.read_bytes() == whole[:length]
+        file.write_bytes(whole)

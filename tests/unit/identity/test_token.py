@@ -149,3 +149,36 @@ def test_what_cannot_be_kept_did_not_happen(
             enrolment.redeem(made.secret, "node-1", "key-1")
     assert not enrolment.allows("node-1")
     enrolment.redeem(made.secret, "node-1", "key-2")
+
+
+def test_a_truncated_file_is_refused(enrolment: Enrolment, file: Path, clock: ManualClock) -> None:
+    enrolment.redeem(enrolment.create(ROOT).secret, "node-1", "key-1")
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(EnrolmentError, match="is damaged; restore it") as error:
+            Enrolment(file, clock)
+        assert "\n" not in str(error.value)
+        assert file.read_bytes() == whole[:length]
+
+
+def test_a_truncated_token_is_none(enrolment: Enrolment) -> None:
+    text = enrolment.create(ROOT).text
+    for length in range(len(text)):
+        with pytest.raises(InvalidToken):
+            token.parse(text[:length])
+
+
+def test_a_full_disk_lets_an_enrolled_host_have_its_next_certificate(
+    enrolment: Enrolment, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolment.redeem(enrolment.create(ROOT).secret, "node-1", "key-1")
+
+    def full(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tulle.kit.durable.replace", full)
+    clock.advance(3600)
+    enrolment.renew("node-1", "key-1")
+    with pytest.raises(Refused):
+        enrolment.renew("node-1", "key-2")

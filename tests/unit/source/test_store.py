@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from tulle.kit.clock import ManualClock
 from tulle.model.parse import parse
 from tulle.model.resource import Key, Resource
+from tulle.source import backup
 from tulle.source.database import (
     StoreBusyError,
     StoreDamagedError,
@@ -142,13 +145,13 @@ def test_a_change_may_depend_on_what_is_there(path: Path) -> None:
 
 def test_small_values_are_remembered(path: Path) -> None:
     store = SqliteStore(path)
-    assert store.recall("addresses") is None
-    store.remember({"addresses": {"a": "10.0.0.1"}, "instance b": 2, "instance a": 1, "other": 3})
-    store.remember({"instance b": None, "instance c": 4})
+    assert store.recall("address/") == {}
+    store.remember({"address/a": "10.0.0.1", "address/b": "10.0.0.2", "other/c": {"d": 1}})
+    store.remember({"address/b": None})
     store.close()
     again = SqliteStore(path)
-    assert again.recall("addresses") == {"a": "10.0.0.1"}
-    assert again.recall_all("instance ") == {"instance a": 1, "instance c": 4}
+    assert again.recall("address/") == {"a": "10.0.0.1"}
+    assert again.recall("other/") == {"c": {"d": 1}}
     again.close()
 
 
@@ -211,7 +214,9 @@ def test_a_damaged_file_is_kept_and_its_copy_takes_its_place(path: Path, how: st
     assert [resource.name for resource in recovered.list()] == ["a", "b"]
     assert recovered.recovery is not None
     assert recovered.recovery.resources == 2
+    assert recovered.recovery.kept is not None
     assert recovered.recovery.kept.exists()
+    assert str(path.with_name("store.db.backup")) in str(recovered.recovery)
     assert str(recovered.recovery.kept) in str(recovered.recovery)
     recovered.put_if([service("c")])
     recovered.close()
@@ -219,6 +224,115 @@ def test_a_damaged_file_is_kept_and_its_copy_takes_its_place(path: Path, how: st
     assert again.recovery is None
     assert len(again.list()) == 3
     again.close()
+
+
+def killed(store: SqliteStore, folder: Path) -> Path:
+    """The files as a kill -9 would leave them now: the log with what was not put into the file yet."""
+    files = list(store._database.path.parent.iterdir())
+    folder.mkdir()
+    for file in files:
+        shutil.copy(file, folder)
+    return folder / store._database.path.name
+
+
+def lengths(size: int) -> list[int]:
+    """Where to cut a file: in SQLite's headers, and behind them at and beside each page."""
+    pages = (page + beside for page in range(0, size, 4096) for beside in (-1, 0, 1, 60))
+    return sorted({length for length in (*range(0, 112, 8), *pages, size - 1) if 0 <= length < size})
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", ".backup", ".backup-wal"])
+def test_no_truncated_file_gives_another_configuration(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "live").mkdir()
+    store = SqliteStore(tmp_path / "live" / "store.db")
+    store.put_if([service("a"), service("b")])
+    store.close()
+    store = SqliteStore(tmp_path / "live" / "store.db")
+    store.put_if([service("c"), service("b", port=81)])
+    store.delete_if([KEY])
+    store.remember({"address/c": "10.0.0.7"})
+    wanted = store.list()
+    left = killed(store, tmp_path / "left")
+    store.close()
+    size = Path(f"{left}{suffix}").stat().st_size
+    assert size > 4096
+    recovered = 0
+    for length in lengths(size):
+        again = tmp_path / "again"
+        shutil.copytree(left.parent, again)
+        os.truncate(again / f"store.db{suffix}", length)
+        opened = SqliteStore(again / "store.db")
+        assert opened.list() == wanted, length
+        assert opened.recall("address/") == {"c": "10.0.0.7"}
+        recovered += opened.recovery is not None
+        opened.close()
+        shutil.rmtree(again)
+    assert (recovered > 0) is (suffix in ("", "-wal"))
+
+
+@pytest.mark.parametrize("length", [0, 50, 100, 5000])
+def test_both_files_truncated_are_refused(path: Path, length: int) -> None:
+    store = SqliteStore(path)
+    store.put_if([service()])
+    store.close()
+    for file in path.parent.iterdir():
+        os.truncate(file, length)
+    with pytest.raises(StoreDamagedError, match="its copy is damaged too"):
+        SqliteStore(path)
+
+
+def test_a_recovery_that_is_killed_goes_on_at_the_next_start(path: Path) -> None:
+    store = SqliteStore(path)
+    store.put_if([service()])
+    store.close()
+    path.rename(path.with_name("store.db.damaged"))  # as far as it came
+    again = SqliteStore(path)
+    assert [resource.name for resource in again.list()] == ["a"]
+    assert again.recovery is not None
+    assert "1 resources were recovered from" in str(again.recovery)
+    again.close()
+
+
+def test_the_copy_follows_each_change_and_costs_what_the_change_costs(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteStore(path)
+    store.put_if([service(f"s{number}") for number in range(500)])
+
+    def never(*_arguments: object) -> None:
+        raise AssertionError("all of it is copied")
+
+    monkeypatch.setattr(backup, "duplicate", never)
+    log = Path(f"{backup.backup_of(path)}-wal")
+    before = log.stat().st_size
+    store.put_if([service("more")])
+    assert log.stat().st_size - before < 10 * 4096, "some pages"
+    left = killed(store, path.with_name("left"))
+    store.close()
+    monkeypatch.undo()
+    left.unlink()
+    assert len(SqliteStore(left).list()) == 501
+
+
+def test_a_copy_that_cannot_be_written_fails_nobody_and_is_made_anew(path: Path) -> None:
+    store = SqliteStore(path)
+    now = 100.0
+    store._database._backup._now = lambda: now
+    copy = store._database._backup
+    assert copy._connection is not None
+    copy._connection.execute("PRAGMA query_only = 1")
+    store.put_if([service("a")])
+    store.put_if([service("b")])
+    assert copy._connection is None
+    now += 60
+    store.put_if([service("c")])
+    left = killed(store, path.with_name("left"))
+    store.close()
+    left.write_bytes(b"garbage" * 1000)
+    Path(f"{left}-wal").unlink()
+    recovered = SqliteStore(left)
+    assert [resource.name for resource in recovered.list()] == ["a", "b", "c"]
+    recovered.close()
 
 
 def test_a_damaged_file_without_a_good_copy_is_left_alone(path: Path) -> None:

@@ -1,11 +1,11 @@
 # pyright: basic, reportMissingImports=false
 """The keeper: init of one process's namespaces. A program; the agent never imports it.
 
-`python -I -S keeper DIRECTORY < SPEC`, inside the network namespace that the process shall have. It is small
-on purpose (standard library, no threads, no typing): one stays with every workload and every proxy, and
+`python -I -S keeper DIRECTORY TAG < SPEC`, inside the network namespace that the process shall have. It is
+small on purpose (standard library, no threads, no typing): one stays with every workload and every proxy, and
 nothing that it does depends on the agent, which may die and come back (decision 2). `process.py` writes the
-spec and reads the record; their keys are described there. The argument is for those who look for keepers in
-/proc: `cleanup.py`, and people with `ps`.
+spec, `record.py` reads the record; their keys are described there. The arguments are for those who look for
+keepers in /proc: `cleanup.py`, an agent that finds a damaged record, and people with `ps`.
 
 Three processes: the *starter* makes new pid, mount, IPC and UTS namespaces, forks, writes the record (or ends
 the init, which waits for that) and ends; the *init*, first in the pid namespace, arranges the mounts,

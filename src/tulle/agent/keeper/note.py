@@ -17,30 +17,33 @@ class Record:
     def begin(self, **changes):
         """Write the first record. Raises OSError: a process that nobody could find again must not run."""
         self.content.update(changes)
-        self._replace(self._text())
+        self._replace()
 
     def write(self, **changes):
         self.content.update(changes)
-        text = self._text()
+        with suppress(OSError):
+            self._replace()
+
+    def _replace(self):
+        text = json.dumps(self.content).encode()
         try:
-            self._replace(text)
-        except OSError:
-            # A full disk: the old record's block is still ours. White space behind JSON means nothing.
-            with suppress(OSError):
+            self._put(".record.json", text, os.O_CREAT | os.O_TRUNC)
+            os.rename(".record.json", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+            os.fsync(self.directory)
+        except OSError as full:
+            # The block of the record before is still there, also that of a process that has ended and is
+            # started again. White space behind JSON means nothing.
+            try:
                 self._put("record.json", text.ljust(4096), 0)
-
-    def _text(self):
-        return json.dumps(self.content).encode()
-
-    def _replace(self, text):
-        self._put(".record.json", text, os.O_TRUNC)
-        os.rename(".record.json", "record.json", src_dir_fd=self.directory, dst_dir_fd=self.directory)
+            except OSError:
+                raise full from None
 
     def _put(self, name, text, flags):
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | flags, 0o600, dir_fd=self.directory)
+        descriptor = os.open(name, os.O_WRONLY | flags, 0o600, dir_fd=self.directory)
         try:
             if os.write(descriptor, text) != len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
