@@ -90,7 +90,8 @@ class ClusterCells:
     def governed_chain(self, then: TcpChain, scope: Scope) -> TcpChain:
         """The chain with what rules say of connections as a whole. They are no property of a cluster: of
         several clusters the first decides (destination_rule.proto, `idleTimeout`)."""
-        destination = Destination.of(then.clusters[0].cluster)
+        known = (Destination.of(each.cluster) for each in then.clusters)
+        destination = next((each for each in known if each is not None), None)
         if destination is None:
             return then
         policy = self.policy((destination.host, self._hosts.vantage(destination.host, scope)))

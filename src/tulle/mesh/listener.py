@@ -2,7 +2,7 @@
 
 An HTTP port has one listener for all services with that port (`0.0.0.0_9080`); within it the host name
 decides. Every other port has a listener for each virtual address, so that bytes go to the right service
-without being looked at. Which routes hold is not known here, only whether any does: a changed route
+without being looked at. Which routes of HTTP hold is not known here, only whether any does: a change of one
 changes no listener. Read by `outbound.py`.
 """
 
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
+from tulle.mesh.route import connection_route
+from tulle.mesh.route.attachment import ConnectionRoute
 from tulle.mesh.route.common import PASSTHROUGH, Destination
+from tulle.mesh.route.connection_route import Taken, connect
 from tulle.mesh.route.host import HostCells, port_origin
 from tulle.mesh.route.istio_connection import tcp_route, tls_routes
 from tulle.mesh.route.istio_match import Arrival
@@ -80,7 +83,7 @@ class ListenerCells:
             destination_cidrs=(self._world.settings.service_cidr,),
         )
         # What is refused shall be told so (502), and that only HTTP can say.
-        out = _connect((WeightedCluster(PASSTHROUGH),)) if self._hosts.allows_any(scope) else inside.then
+        out = connect((WeightedCluster(PASSTHROUGH),)) if self._hosts.allows_any(scope) else inside.then
         return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
 
     def _first_http(self, scope: Scope, number: int) -> Origin | None:
@@ -113,9 +116,36 @@ class ListenerCells:
                 declared = self._hosts.instances((host, port.number))
                 made += headless.listeners(service, port, declared, http, detect)
             elif not http:
+                taken = connection_route.attached(self._hosts.attachments, service, port, vantage.namespace)
                 for address in service.addresses:
-                    made.append(self._for_address(service, port, vantage, address, detect))
+                    if taken is not None:
+                        made.append(self._routed(service, port, address, taken))
+                    else:
+                        made.append(self._for_address(service, port, vantage, address, detect))
         return tuple(made)
+
+    def _routed(self, service: Service, port: ServicePort, address: str, taken: Taken) -> OutboundListener:
+        """The listener of a port to which TLSRoutes or a TCPRoute are attached; what none of them takes is
+        closed (GEP-1426, "Route presence")."""
+        chains: list[OutboundChain] = []
+        for number, (hostname, route) in enumerate(taken.by_name):
+            then, cause = self._by_route(route)
+            chains.append(OutboundChain(f"sni-{number}", then, cause, server_names=(hostname,)))
+        origin = port_origin(service, port)
+        otherwise = (Reject(), origin) if taken.otherwise is None else self._by_route(taken.otherwise)
+        return OutboundListener(
+            name=f"{address}_{port.number}",
+            address=address,
+            port=port.number,
+            chains=tuple(chains),
+            otherwise=OutboundChain("tcp", *otherwise),
+            origin=origin,
+            inspect_seconds=HELLO_SECONDS if chains else None,
+        )
+
+    def _by_route(self, route: ConnectionRoute) -> tuple[TcpChain | Reject, Origin]:
+        clusters = connection_route.clusters(self._world, route, at_gateway=False)
+        return connect(clusters), connection_route.origin(route)
 
     def _for_address(
         self, service: Service, port: ServicePort, vantage: Scope, address: str, detect: float | None
@@ -136,12 +166,12 @@ class ListenerCells:
             if port.protocol is Protocol.TLS and by_name:
                 inspect = HELLO_SECONDS
                 for number, each in enumerate(by_name):
-                    then = _connect(each.clusters)
+                    then = connect(each.clusters)
                     chains.append(
                         OutboundChain(f"sni-{number}", then, each.origin, server_names=each.server_names)
                     )
             taken = tcp_route(self._world, resource, arrival) or taken
-        otherwise = OutboundChain("tcp", _connect(taken[0]), taken[1])
+        otherwise = OutboundChain("tcp", connect(taken[0]), taken[1])
         return OutboundListener(name, address, port.number, tuple(chains), otherwise, origin, inspect)
 
 
@@ -151,7 +181,3 @@ def connected(listeners: tuple[OutboundListener, ...]) -> set[str]:
     return {
         each.cluster for chain in chains if isinstance(chain.then, TcpChain) for each in chain.then.clusters
     }
-
-
-def _connect(clusters: tuple[WeightedCluster, ...]) -> TcpChain | Reject:
-    return TcpChain(clusters, clusters[0].cluster) if clusters else Reject()

@@ -16,14 +16,16 @@ from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
+    ALL_ROUTES,
     DESTINATION_RULE,
     GATEWAY,
     ISTIO_GATEWAY,
     ROUTES,
     VIRTUAL_SERVICE,
-    RouteResource,
+    AnyRoute,
+    GatewayResource,
 )
-from tulle.mesh.route.binding import GatewayResource, listener_states
+from tulle.mesh.route.connection_route import hostnames
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import (
     IstioGateway,
@@ -31,10 +33,12 @@ from tulle.mesh.route.istio_server import (
     is_terminated,
     secret_name,
 )
+from tulle.mesh.route.listener_state import listener_states
 from tulle.mesh.route.parent import verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
+from tulle.model.gateway_api import L4RouteRule
 from tulle.model.istio import Server
 from tulle.model.resource import Key
 
@@ -45,7 +49,7 @@ _CODES = {
     "InvalidKind": "invalid-reference-kind",
     "InvalidCertificateRef": "invalid-certificate",
 }
-_KINDS = (*ROUTES, GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
+_KINDS = (*ALL_ROUTES, GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
 
 
 class ReviewCells:
@@ -67,7 +71,7 @@ class ReviewCells:
         if resource is None:
             return ()
         match (key.group, key.kind):
-            case kind if kind in ROUTES:
+            case kind if kind in ALL_ROUTES:
                 return tuple(self._route(resource))
             case kind if kind == GATEWAY:
                 return tuple(self._gateway(resource))
@@ -80,7 +84,7 @@ class ReviewCells:
 
     # -- Gateway API -----------------------------------------------------------------------------
 
-    def _route(self, route: RouteResource) -> Iterator[Problem]:
+    def _route(self, route: AnyRoute) -> Iterator[Problem]:
         at_gateway = False
         for index, ref in enumerate(route.spec.parent_refs):
             field = f"spec.parentRefs[{index}]"
@@ -89,14 +93,17 @@ class ReviewCells:
             if said is not None and not said.accepted:
                 code = _NOT_FOUND if said.missing else "not-attached"
                 yield warning(route, field, code, said.message, "Correct the parentRef, or the parent.")
-            if (ref.group, ref.kind) == ("", "Service") and route.spec.hostnames:
+            of_http = (route.key.group, route.key.kind) in ROUTES
+            if (ref.group, ref.kind) == ("", "Service") and of_http and hostnames(route):
                 message = "hostnames mean nothing at a Service: its own names are what callers use"
                 yield info(route, "spec.hostnames", "no-effect", message, "Remove hostnames.")
         for field, fault in faults(self._world, route, at_gateway):
             yield warning(route, field, _CODES[fault.reason], fault.message, fault.remedy)
         for index, rule in enumerate(route.spec.rules):
-            if not sum(ref.weight for ref in rule.backend_refs) and not rule.filters:
-                message = "nothing is left to send to; its requests are answered with 500"
+            if not sum(ref.weight for ref in rule.backend_refs) and (
+                isinstance(rule, L4RouteRule) or not rule.filters
+            ):
+                message = "nothing is left to send to; its requests fail"
                 remedy = "Write backendRefs with a weight above 0."
                 yield warning(route, f"spec.rules[{index}]", "no-backend", message, remedy)
 
@@ -116,7 +123,7 @@ class ReviewCells:
             field = f"spec.listeners[{state.index}]"
             if not state.supported:
                 message = f"protocol {state.listener.protocol} is not served; nobody listens"
-                remedy = "Write protocol: HTTP or HTTPS."
+                remedy = "Write protocol: HTTP, HTTPS, TLS or TCP."
                 yield warning(gateway, f"{field}.protocol", "unsupported-protocol", message, remedy)
             if state.conflict:
                 remedy = "Change the port, the protocol or the hostname of one of them."
@@ -126,7 +133,7 @@ class ReviewCells:
                 remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
                 yield warning(gateway, f"{field}.tls.certificateRefs", code, state.secret_message, remedy)
             if state.unknown_kinds:
-                message = "HTTPRoute and GRPCRoute are the only kinds of routes that are served"
+                message = state.kinds_message
                 yield warning(
                     gateway,
                     f"{field}.allowedRoutes.kinds",

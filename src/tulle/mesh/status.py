@@ -1,4 +1,4 @@
-"""The status of the Gateway API's kinds: GatewayClass, Gateway, HTTPRoute, GRPCRoute.
+"""The status of the Gateway API's kinds: GatewayClass, Gateway, routes.
 
 Values as the specification writes them, without `lastTransitionTime`: there is no clock here, the
 composition root adds it when a condition changes. Read by the composition root.
@@ -8,14 +8,9 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh.ingress import CONTROLLER, workload_name
-from tulle.mesh.route.attachment import GATEWAY, ROUTES, Attachments, RouteResource
-from tulle.mesh.route.binding import (
-    GatewayResource,
-    ListenerState,
-    bindings,
-    listener_states,
-)
-from tulle.mesh.route.common import covers
+from tulle.mesh.route.attachment import ALL_ROUTES, GATEWAY, AnyRoute, Attachments, GatewayResource
+from tulle.mesh.route.binding import bindings
+from tulle.mesh.route.listener_state import ListenerState, listener_states
 from tulle.mesh.route.parent import Verdict, verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.world import World
@@ -42,7 +37,7 @@ class StatusCells:
         if resource is None:
             return None
         match (key.group, key.kind):
-            case kind if kind in ROUTES:
+            case kind if kind in ALL_ROUTES:
                 return _of_route(self._world, self._attachments, resource)
             case kind if kind == GATEWAY:
                 return _of_gateway(self._world, self._attachments, resource)
@@ -75,7 +70,7 @@ def _of_class(resource: Resource[GatewayClassSpec]) -> Json | None:
 # -- routes -----------------------------------------------------------------------------------------
 
 
-def _of_route(world: World, attachments: Attachments, route: RouteResource) -> Json:
+def _of_route(world: World, attachments: Attachments, route: AnyRoute) -> Json:
     parents: list[Json] = []
     for ref in route.spec.parent_refs:
         said = verdict(world, attachments, route, ref)
@@ -95,7 +90,7 @@ def _reference(ref: ParentReference) -> Json:
     return ref.model_dump(by_alias=True, exclude_none=True)
 
 
-def _route_conditions(world: World, route: RouteResource, ref: ParentReference, said: Verdict) -> list[Json]:
+def _route_conditions(world: World, route: AnyRoute, ref: ParentReference, said: Verdict) -> list[Json]:
     generation = route.metadata.generation
     found = [fault for _, fault in faults(world, route, (ref.group, ref.kind) == GATEWAY)]
     message = "; ".join(dict.fromkeys(fault.message for fault in found))
@@ -159,11 +154,7 @@ def _listener_conditions(
     if state.secret_reason:
         resolved = (False, state.secret_reason, state.secret_message)
     elif state.unknown_kinds:
-        resolved = (
-            False,
-            "InvalidRouteKinds",
-            "HTTPRoute and GRPCRoute are the only kinds of routes that are served",
-        )
+        resolved = (False, "InvalidRouteKinds", state.kinds_message)
     programmed = (True, "Programmed", "")
     if not state.serves:
         programmed = (False, "Invalid", accepted[2] or resolved[2])
@@ -174,21 +165,9 @@ def _listener_conditions(
         _condition("ResolvedRefs", *resolved, generation),
         _condition("Conflicted", *conflicted, generation),
     ]
-    if overlaps(state, states):
+    if any(state.overlaps(other) for other in states):
         message = "another listener on this port has a certificate for some of these host names"
         conditions.append(
             _condition("OverlappingTLSConfig", True, "OverlappingHostnames", message, generation)
         )
     return conditions
-
-
-def overlaps(state: ListenerState, states: tuple[ListenerState, ...]) -> bool:
-    """Whether a listener with TLS shares host names with another one on its port (`OverlappingTLSConfig`)."""
-    return any(
-        covers(state.hostname, other.hostname) or covers(other.hostname, state.hostname)
-        for other in states
-        if other is not state
-        and state.listener.tls is not None
-        and other.listener.tls is not None
-        and other.listener.port == state.listener.port
-    )

@@ -126,7 +126,6 @@ _GATEWAY_API = (
         "tcproutes",
         (),
         gateway_api.TCPRouteSpec,
-        not_honoured="it comes with gateways for connections",
     ),
     Kind(
         gateway_api.GROUP,
@@ -135,7 +134,6 @@ _GATEWAY_API = (
         "tlsroutes",
         (),
         gateway_api.TLSRouteSpec,
-        not_honoured="it comes with gateways for connections",
     ),
     Kind(
         gateway_api.GROUP,

@@ -13,13 +13,23 @@ from tulle.kit.derived import Index
 from tulle.mesh.name import qualify
 from tulle.mesh.world import World
 from tulle.model import gateway_api, istio
-from tulle.model.gateway_api import GRPCRouteSpec, HTTPRouteSpec
+from tulle.model.gateway_api import (
+    GatewaySpec,
+    GRPCRouteSpec,
+    HTTPRouteSpec,
+    TCPRouteSpec,
+    TLSRouteSpec,
+)
 from tulle.model.istio import MESH, Delegate, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
 HTTP_ROUTE = (gateway_api.GROUP, "HTTPRoute")
 GRPC_ROUTE = (gateway_api.GROUP, "GRPCRoute")
 ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
+TLS_ROUTE = (gateway_api.GROUP, "TLSRoute")
+TCP_ROUTE = (gateway_api.GROUP, "TCPRoute")
+CONNECTION_ROUTES = (TLS_ROUTE, TCP_ROUTE)
+ALL_ROUTES = (*ROUTES, *CONNECTION_ROUTES)
 GATEWAY = (gateway_api.GROUP, "Gateway")
 VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
 DESTINATION_RULE = (istio.GROUP, "DestinationRule")
@@ -32,7 +42,10 @@ _FOR_CALLERS = (VIRTUAL_SERVICE, DESTINATION_RULE)
 WILDCARD = "*"
 """The index key of all hosts with a wildcard: there are few, and each may concern any host."""
 
+GatewayResource = Resource[GatewaySpec]
 RouteResource = Resource[HTTPRouteSpec] | Resource[GRPCRouteSpec]
+ConnectionRoute = Resource[TLSRouteSpec] | Resource[TCPRouteSpec]
+AnyRoute = RouteResource | ConnectionRoute
 Parent = tuple[str, str, str, str]
 """group, kind, namespace and name of what a route attaches to"""
 
@@ -79,8 +92,8 @@ class Attachments:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def routes(self, kind: str, parent: Parent) -> tuple[RouteResource, ...]:
-        """The HTTPRoutes or GRPCRoutes that name this parent, accepted by it or not."""
+    def routes(self, kind: str, parent: Parent) -> tuple[Resource[Any], ...]:
+        """The routes of a kind (HTTPRoute, ...) that name this parent, accepted by it or not."""
         return self._by_parent.get((kind, parent))
 
     def virtual_services(self, host: str) -> tuple[Resource[VirtualServiceSpec], ...]:
@@ -114,8 +127,8 @@ class Attachments:
     # -- the keys --------------------------------------------------------------------------------
 
     def _parents(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, Parent]]:
-        if (key.group, key.kind) in ROUTES:
-            spec: HTTPRouteSpec | GRPCRouteSpec = resource.spec
+        if (key.group, key.kind) in ALL_ROUTES:
+            spec: HTTPRouteSpec | GRPCRouteSpec | TLSRouteSpec | TCPRouteSpec = resource.spec
             for parent in spec.parent_refs:
                 named = (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
                 yield key.kind, named

@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tulle.mesh.route.binding import GatewayResource, ListenerState, bindings, listener_states
-from tulle.mesh.route.common import covers, specificity
+from tulle.mesh.route import connection_route
+from tulle.mesh.route.attachment import ConnectionRoute, GatewayResource
+from tulle.mesh.route.binding import bindings
+from tulle.mesh.route.common import age, covers, specificity
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.listener_state import ListenerState, listener_states
 from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
     GatewayChain,
     HttpChain,
     Origin,
+    Reject,
     RequestMatch,
     Respond,
     Route,
     ServerTls,
+    TcpChain,
     VirtualHost,
 )
 from tulle.mesh.world import World
@@ -35,13 +40,12 @@ def standard_servers(world: World, hosts: HostCells, gateway: GatewayResource) -
     serving = [state for state in listener_states(world, gateway) if state.serves]
     found: list[Server] = []
     for state in serving:
-        others = [
-            each
-            for each in serving
-            if each is not state
-            and (each.listener.port, each.protocol) == (state.listener.port, state.protocol)
-        ]
-        found.append(_server(hosts, gateway, state, others, bound.get(state.index, {})))
+        others = [each for each in serving if each is not state and each.listener.port == state.listener.port]
+        routes = bound.get(state.index, {})
+        if state.protocol in ("TLS", "TCP"):
+            found.append(_connections(world, gateway, state, others, routes))
+        else:
+            found.append(_server(hosts, gateway, state, others, routes))
     return tuple(found)
 
 
@@ -53,7 +57,7 @@ def _server(
     bound: Mapping[Key, tuple[str, ...]],
 ) -> Server:
     port = state.listener.port
-    origin = Origin("Gateway", gateway.namespace, gateway.name, f"spec.listeners[{state.index}]")
+    origin = _origin(gateway, state)
     made = [
         VirtualHost(f"{domain}:{port}", (domain,), _routes(hosts, state, bound, domain), origin)
         for domain in _domains(state, others, bound)
@@ -71,6 +75,10 @@ def _server(
         tls=ServerTls(state.secrets),
     )
     return Server(port, "HTTPS", origin, tuple(made), table, (chain,))
+
+
+def _origin(gateway: GatewayResource, state: ListenerState) -> Origin:
+    return Origin("Gateway", gateway.namespace, gateway.name, f"spec.listeners[{state.index}]")
 
 
 def _domains(
@@ -109,3 +117,43 @@ def _misdirected(hostname: str, port: int, origin: Origin) -> VirtualHost:
     """
     route = Route("misdirected", RequestMatch(), Respond(_MISDIRECTED), origin)
     return VirtualHost(f"{hostname}:{port}", (hostname,), (route,), origin)
+
+
+# -- connections ------------------------------------------------------------------------------------
+
+
+def _connections(
+    world: World,
+    gateway: GatewayResource,
+    state: ListenerState,
+    others: list[ListenerState],
+    bound: Mapping[Key, tuple[str, ...]],
+) -> Server:
+    """A listener whose connections are passed on: TLS by SNI, whether it ends here or not, TCP as a whole."""
+    here = _origin(gateway, state)
+    label = f"{state.protocol.lower()}.{state.listener.name}.{gateway.name}.{gateway.namespace}"
+    tls = ServerTls(state.secrets) if state.terminates else None
+    chains: list[GatewayChain] = []
+    for number, domain in enumerate(_domains(state, others, bound)):
+        route = _holding(world, bound, domain)
+        then, origin = Reject(), here
+        if route is not None:
+            then = connection_route.connect(connection_route.clusters(world, route, at_gateway=True))
+            origin = connection_route.origin(route)
+        # What is closed anyway needs no handshake before.
+        secured = tls if isinstance(then, TcpChain) else None
+        names = () if domain == "*" else (domain,)
+        chains.append(GatewayChain(f"{label}.{number}", then, origin, names, secured))
+    return Server(state.listener.port, state.protocol, here, chains=tuple(chains))
+
+
+def _holding(world: World, bound: Mapping[Key, tuple[str, ...]], domain: str) -> ConnectionRoute | None:
+    """The route that takes connections for a host name: bound by the most specific one, and of several the
+    oldest (Gateway API, "Conflicts")."""
+    found: list[tuple[tuple[int, int], tuple[str, str, str], ConnectionRoute]] = []
+    for key, hostnames in bound.items():
+        route = world.resource(key)
+        covering = [specificity(hostname) for hostname in hostnames if covers(hostname, domain)]
+        if route is not None and covering:
+            found.append((min(covering), age(route), route))
+    return min(found, key=lambda each: each[:2])[2] if found else None

@@ -17,7 +17,7 @@ from tulle.kit.derived import Derived
 from tulle.mesh.name import service_host
 from tulle.mesh.place import NOWHERE
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import DESTINATION_RULE, ROUTES, Attachments, ForCallers, RouteResource
+from tulle.mesh.route.attachment import ALL_ROUTES, DESTINATION_RULE, AnyRoute, Attachments, ForCallers
 from tulle.mesh.route.common import Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
@@ -190,7 +190,7 @@ class HostCells:
         world = self._world
         domain = world.settings.cluster_domain
         found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
-        routes: list[RouteResource] = [each for kind in ROUTES for each in world.of_kind(*kind, scope)]
+        routes: list[AnyRoute] = [each for kind in ALL_ROUTES for each in world.of_kind(*kind, scope)]
         for route in routes:
             found |= {
                 service_host(ref.name, ref.namespace or scope, domain)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import age, intersection, takes_everything
+from tulle.mesh.route.connection_route import connect
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.istio_connection import tcp_route, tls_routes
@@ -25,9 +26,7 @@ from tulle.mesh.view import (
     Reject,
     Route,
     ServerTls,
-    TcpChain,
     VirtualHost,
-    WeightedCluster,
 )
 from tulle.mesh.world import World
 from tulle.model.istio import GatewaySpec
@@ -210,7 +209,7 @@ def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope
             if taken is not None and common_hosts(world, gateway, server, resource):
                 tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
                 names = _server_names(server) if tls is not None else ()
-                chains.append(GatewayChain(label, _connect(taken[0]), taken[1], names, tls))
+                chains.append(GatewayChain(label, connect(taken[0]), taken[1], names, tls))
                 break
             continue
         for each in tls_routes(world, resource, arrival):
@@ -220,7 +219,7 @@ def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope
                 chains.append(
                     GatewayChain(
                         f"{label}.{len(chains)}",
-                        _connect(each.clusters),
+                        connect(each.clusters),
                         each.origin,
                         () if "*" in names else names,
                     )
@@ -228,7 +227,3 @@ def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope
     if not chains:
         chains.append(GatewayChain(label, Reject(), origin, _server_names(server)))
     return Server(number, protocol, origin, chains=tuple(chains))
-
-
-def _connect(clusters: tuple[WeightedCluster, ...]) -> TcpChain | Reject:
-    return TcpChain(clusters, clusters[0].cluster) if clusters else Reject()

@@ -8,13 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tulle.mesh.name import service_host
-from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, HTTP_ROUTE, Attachments, RouteResource
-from tulle.mesh.route.binding import GatewayResource, bind
+from tulle.mesh.route.attachment import (
+    GATEWAY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    ROUTES,
+    TCP_ROUTE,
+    TLS_ROUTE,
+    AnyRoute,
+    Attachments,
+    GatewayResource,
+)
+from tulle.mesh.route.binding import bind
 from tulle.mesh.route.gateway_api import names_port
 from tulle.mesh.view import Protocol
 from tulle.mesh.world import World
 from tulle.model.gateway_api import ParentReference
 from tulle.model.resource import Key
+
+_BY_STRENGTH = (GRPC_ROUTE, HTTP_ROUTE, TLS_ROUTE, TCP_ROUTE)
+"""Of several kinds of routes for one port of a Service the first holds (GEP-1294)."""
 
 _REFUSALS = {
     "NoMatchingParent": "no listener of the Gateway has this sectionName or port",
@@ -38,9 +51,7 @@ class Verdict:
         return self.reason == "Accepted"
 
 
-def verdict(
-    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference
-) -> Verdict | None:
+def verdict(world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference) -> Verdict | None:
     """What the parent of a parentRef says; None if it is somebody else's."""
     namespace = ref.namespace or route.namespace
     if (ref.group, ref.kind) == GATEWAY:
@@ -51,7 +62,7 @@ def verdict(
 
 
 def _of_gateway(
-    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference, namespace: str
+    world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
 ) -> Verdict | None:
     gateway: GatewayResource | None = world.resource(Key(*GATEWAY, namespace, ref.name))
     if gateway is None:
@@ -63,7 +74,7 @@ def _of_gateway(
 
 
 def _of_service(
-    world: World, attachments: Attachments, route: RouteResource, ref: ParentReference, namespace: str
+    world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
 ) -> Verdict:
     service = world.service(service_host(ref.name, namespace, world.settings.cluster_domain))
     if service is None:
@@ -71,21 +82,27 @@ def _of_service(
     named = [port for port in service.ports if names_port(ref, route.namespace, service, port)]
     if not named:
         return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} has no such port")
-    if not any(port.protocol.is_http or port.protocol is Protocol.DETECT for port in named):
-        return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} does not speak HTTP there")
-    if (route.key.group, route.key.kind) == HTTP_ROUTE:
+    kind = (route.key.group, route.key.kind)
+    of_http = kind in ROUTES
+    if not any(
+        of_http if port.protocol.is_http else port.protocol is Protocol.DETECT or not of_http
+        for port in named
+    ):
+        spoken = "does not speak HTTP there" if of_http else "speaks HTTP there, which HTTPRoutes are for"
+        return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} {spoken}")
+    for stronger in _BY_STRENGTH[: _BY_STRENGTH.index(kind)]:
         parent = ("", "Service", service.namespace, service.name)
-        calls = [
-            each for each in attachments.routes(GRPC_ROUTE[1], parent) if each.namespace == route.namespace
+        others = [
+            each for each in attachments.routes(stronger[1], parent) if each.namespace == route.namespace
         ]
         if all(
             any(
                 names_port(other, each.namespace, service, port)
-                for each in calls
+                for each in others
                 for other in each.spec.parent_refs
             )
             for port in named
         ):
-            message = f"a GRPCRoute for Service {namespace}/{ref.name} stands before this one (GEP-1294)"
+            message = f"a {stronger[1]} for Service {namespace}/{ref.name} stands before this one (GEP-1294)"
             return Verdict("Conflicted", message)
     return Verdict("Accepted")

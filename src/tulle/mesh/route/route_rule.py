@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tulle.mesh.name import service_host
-from tulle.mesh.route.attachment import RouteResource
+from tulle.mesh.route.attachment import AnyRoute, RouteResource
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.route.route_filter import (
@@ -41,6 +41,7 @@ from tulle.model.gateway_api import (
     GRPCRouteRule,
     HTTPBackendRef,
     HTTPRouteRule,
+    L4RouteRule,
     SessionPersistence,
 )
 from tulle.model.resource import Key
@@ -208,28 +209,37 @@ def backend(
     return Destination(host, port.number)
 
 
-def faults(world: World, route: RouteResource, at_gateway: bool) -> Iterator[tuple[str, BackendFault]]:
+def faults(world: World, route: AnyRoute, at_gateway: bool) -> Iterator[tuple[str, BackendFault]]:
     """Every reference of a route that cannot be used, by its field."""
     for index, rule in enumerate(route.spec.rules):
         at = f"spec.rules[{index}]"
-        yield from _filter_faults(world, route, rule.filters, at, at_gateway)
+        if not isinstance(rule, L4RouteRule):
+            yield from _filter_faults(world, route.key, rule.filters, at, at_gateway)
         for number, ref in enumerate(rule.backend_refs):
             field = f"{at}.backendRefs[{number}]"
             found = backend(world, route.key, ref, at_gateway)
             if isinstance(found, BackendFault):
-                missing = "UNAVAILABLE" if isinstance(ref, GRPCBackendRef) else "500"
-                message = f"{found.message}; its requests are answered with {missing}"
-                yield f"{field}.{found.field}", replace(found, message=message)
-            yield from _filter_faults(world, route, ref.filters, field, at_gateway)
+                yield f"{field}.{found.field}", replace(found, message=f"{found.message}; {_outcome(ref)}")
+            if isinstance(ref, HTTPBackendRef | GRPCBackendRef):
+                yield from _filter_faults(world, route.key, ref.filters, field, at_gateway)
+
+
+def _outcome(ref: BackendObjectReference) -> str:
+    """What becomes of the share of a backend that cannot be used."""
+    if isinstance(ref, HTTPBackendRef):
+        return "its requests are answered with 500"
+    if isinstance(ref, GRPCBackendRef):
+        return "its requests are answered with UNAVAILABLE"
+    return "its connections are closed"
 
 
 def _filter_faults(
-    world: World, route: RouteResource, filters: tuple[RouteFilter, ...], at: str, at_gateway: bool
+    world: World, route: Key, filters: tuple[RouteFilter, ...], at: str, at_gateway: bool
 ) -> Iterator[tuple[str, BackendFault]]:
     for number, each in enumerate(filters):
         field = f"{at}.filters[{number}]"
         if each.request_mirror is not None:
-            found = backend(world, route.key, each.request_mirror.backend_ref, at_gateway)
+            found = backend(world, route, each.request_mirror.backend_ref, at_gateway)
             if isinstance(found, BackendFault):
                 yield f"{field}.requestMirror.backendRef.{found.field}", found
         if each.extension_ref is not None:

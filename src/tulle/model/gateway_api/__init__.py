@@ -38,7 +38,7 @@ from tulle.model.gateway_api.http_route import (
     HTTPRouteSpec,
     HTTPRouteTimeouts,
 )
-from tulle.model.gateway_api.l4_route import TCPRouteSpec, TLSRouteSpec, UDPRouteSpec
+from tulle.model.gateway_api.l4_route import L4RouteRule, TCPRouteSpec, TLSRouteSpec, UDPRouteSpec
 from tulle.model.gateway_api.listener_set import ListenerSetSpec
 from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from tulle.model.gateway_api.shared import (
@@ -79,6 +79,7 @@ __all__ = [
     "HTTPRouteRule",
     "HTTPRouteSpec",
     "HTTPRouteTimeouts",
+    "L4RouteRule",
     "Listener",
     "ListenerSetSpec",
     "ListenerTLSConfig",

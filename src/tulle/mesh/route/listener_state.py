@@ -1,0 +1,169 @@
+"""The listeners of a Gateway of the Gateway API: what keeps each from serving, and which routes it takes.
+
+Read by `binding.py`, `gateway_listener.py`, `status.py` and `review.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tulle.mesh.policy.certificate import certificate_fault
+from tulle.mesh.route.attachment import GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE, GatewayResource
+from tulle.mesh.route.common import covers
+from tulle.mesh.route.grant import permitted
+from tulle.mesh.world import World
+from tulle.model.gateway_api import Listener, SecretObjectReference
+from tulle.model.resource import Key
+
+_KINDS = {
+    ("HTTP", False): (HTTP_ROUTE, GRPC_ROUTE),
+    ("HTTPS", False): (HTTP_ROUTE, GRPC_ROUTE),
+    ("TLS", False): (TLS_ROUTE, TCP_ROUTE),
+    ("TLS", True): (TLS_ROUTE,),
+    ("TCP", False): (TCP_ROUTE,),
+}
+"""By protocol, and whether TLS passes through: the kinds of routes (Gateway API, "TLS Configuration")."""
+_NO_KIND: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerState:
+    """One listener, with what keeps it from serving. Reasons are those of the specification."""
+
+    index: int
+    listener: Listener
+    conflict: str = ""
+    """`HostnameConflict` or `ProtocolConflict`"""
+    kinds: tuple[tuple[str, str], ...] = ()
+    """(group, kind) of the routes that it takes."""
+    unknown_kinds: bool = False
+    """It also asks for kinds that it cannot take."""
+    secrets: tuple[str, ...] = ()
+    """`NAMESPACE/NAME` of the certificates that can be used."""
+    secret_reason: str = ""
+    """`InvalidCertificateRef` or `RefNotPermitted`: of the first certificate that cannot be used."""
+    secret_message: str = ""
+
+    @property
+    def protocol(self) -> str:
+        return self.listener.protocol.upper()
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether TLS is left to the backends."""
+        tls = self.listener.tls
+        return tls is not None and tls.mode == "Passthrough"
+
+    @property
+    def terminates(self) -> bool:
+        """Whether TLS ends here, for which a certificate is needed."""
+        return self.protocol in ("HTTPS", "TLS") and not self.passes_through
+
+    @property
+    def possible_kinds(self) -> tuple[tuple[str, str], ...]:
+        """(group, kind) of the routes that a listener of its protocol may take; none: nobody serves it."""
+        return _KINDS.get((self.protocol, self.passes_through), _NO_KIND)
+
+    @property
+    def supported(self) -> bool:
+        """Whether its protocol is served."""
+        return bool(self.possible_kinds)
+
+    @property
+    def kinds_message(self) -> str:
+        """What is wrong with the kinds that it asks for."""
+        names = " and ".join(kind for _, kind in self.possible_kinds)
+        return f"a listener of protocol {self.listener.protocol} takes {names}" if names else ""
+
+    @property
+    def hostname(self) -> str:
+        """`*` for any."""
+        return self.listener.hostname or "*"
+
+    @property
+    def conflict_message(self) -> str:
+        """What keeps it from sharing its port."""
+        match self.conflict:
+            case "ProtocolConflict":
+                return f"another listener on port {self.listener.port} has another protocol"
+            case "HostnameConflict":
+                return f"another listener on port {self.listener.port} has the same hostname"
+            case _:
+                return ""
+
+    @property
+    def serves(self) -> bool:
+        """Whether the gateway listens for it: one that ends TLS needs a certificate."""
+        return self.supported and not self.conflict and bool(self.secrets or not self.terminates)
+
+    def overlaps(self, other: ListenerState) -> bool:
+        """Whether both have TLS on one port, for host names of which some are the same
+        (`OverlappingTLSConfig`)."""
+        return (
+            other is not self
+            and self.listener.tls is not None
+            and other.listener.tls is not None
+            and other.listener.port == self.listener.port
+            and (covers(self.hostname, other.hostname) or covers(other.hostname, self.hostname))
+        )
+
+
+def listener_states(world: World, gateway: GatewayResource) -> tuple[ListenerState, ...]:
+    """The listeners in the order in which they are written."""
+    return tuple(_state(world, gateway, index) for index in range(len(gateway.spec.listeners)))
+
+
+def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
+    listener = gateway.spec.listeners[index]
+    possible = ListenerState(index, listener).possible_kinds
+    asked = [(kind.group, kind.kind) for kind in listener.allowed_routes.kinds]
+    kinds = tuple(kind for kind in dict.fromkeys(asked or possible) if kind in possible)
+    secrets: list[str] = []
+    reason = message = ""
+    if listener.protocol == "HTTPS" and listener.tls is None:
+        reason, message = "InvalidCertificateRef", "protocol HTTPS needs tls with certificateRefs"
+    if listener.tls is not None and listener.tls.mode == "Terminate":
+        for ref in listener.tls.certificate_refs:
+            fault = certificate_ref_fault(world, gateway.key, ref)
+            if fault is None:
+                secrets.append(f"{ref.namespace or gateway.namespace}/{ref.name}")
+            elif not reason:
+                reason, message = fault
+    return ListenerState(
+        index=index,
+        listener=listener,
+        conflict=_conflict(gateway.spec.listeners, index),
+        kinds=kinds,
+        unknown_kinds=any(kind not in possible for kind in asked),
+        secrets=tuple(secrets),
+        secret_reason=reason,
+        secret_message=message,
+    )
+
+
+def certificate_ref_fault(world: World, referrer: Key, ref: SecretObjectReference) -> tuple[str, str] | None:
+    """Why a reference to a certificate cannot be used: the specification's reason, and a message."""
+    namespace = ref.namespace or referrer.namespace
+    if (ref.group, ref.kind) != ("", "Secret"):
+        return "InvalidCertificateRef", f"{ref.kind} ({ref.group or 'core'}) is not a Secret"
+    if not permitted(world, referrer, Key("", "Secret", namespace, ref.name)):
+        return "RefNotPermitted", f"no ReferenceGrant in namespace {namespace} permits it"
+    wrong = certificate_fault(world, namespace, ref.name)
+    return ("InvalidCertificateRef", wrong) if wrong else None
+
+
+def _conflict(listeners: tuple[Listener, ...], index: int) -> str:
+    """Listeners on one port must have one protocol and distinct host names (`GatewaySpec.listeners`)."""
+    mine = listeners[index]
+    others = [each for each in listeners if each is not mine and each.port == mine.port]
+    if any(_group(each) != _group(mine) for each in others):
+        return "ProtocolConflict"
+    if any((each.hostname or "") == (mine.hostname or "") for each in others):
+        return "HostnameConflict"
+    return ""
+
+
+def _group(listener: Listener) -> str:
+    """What may share a port: HTTPS and TLS are told apart by SNI."""
+    protocol = listener.protocol.upper()
+    return "TLS" if protocol == "HTTPS" else protocol
