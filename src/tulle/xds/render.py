@@ -35,6 +35,11 @@ def _in_order(value: Any) -> Any:
     return {key: dict(sorted(one.items())) if key in _MAPS else one for key, one in fields.items()}
 
 
+def section(type_url: str) -> str:
+    """What a type of resource is called here: `listeners`, `routes`, `clusters`, `endpoints`."""
+    return _CLASSES[type_url][0]
+
+
 def to_tree(one: Translated) -> dict[str, Any]:
     """One resource as plain data."""
     _, message_class = _CLASSES[one.type_url]

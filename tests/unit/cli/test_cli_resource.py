@@ -249,3 +249,38 @@ def test_conditions_are_summed_up_in_words() -> None:
         conditions({"addresses": [{"value": "10.0.0.1"}], "conditions": [accepted]}) == "10.0.0.1, Accepted"
     )
     assert conditions({}) == ""
+
+
+_SHOP = """\
+apiVersion: tulle.dev/v1
+kind: App
+metadata: {name: shop, namespace: shop}
+spec:
+  services:
+    web: {port: 9080, protocol: http, command: web, replicas: 2}
+    reviews: {port: 9080, protocol: http, command: reviews}
+"""
+_TIMEOUT = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: reviews, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: reviews}]
+  rules:
+  - backendRefs: [{name: reviews, port: 9080}]
+    timeouts: {request: 7s}
+"""
+
+
+def test_diff_shows_what_the_envoys_would_run(tulle: Tulle, mesh: FakeMesh, tmp_path: Path) -> None:
+    del mesh
+    shop, timeout = tmp_path / "shop.yaml", tmp_path / "timeout.yaml"
+    shop.write_text(_SHOP)
+    timeout.write_text(_TIMEOUT)
+    tulle("apply", "-f", shop)
+    done = tulle("diff", "-f", timeout)
+    assert done.status == 1, done.err
+    assert "Envoy of shop/reviews, shop/web-1, shop/web-2\n--- routes 9080 (now)\n" in done.out
+    assert "timeout: 7s\n" in done.out
+    assert "clusters" not in done.out, "nothing else changes"
+    assert done.err.endswith("1 object would change, and the configuration of 3 proxies\n")
