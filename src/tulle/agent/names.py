@@ -19,11 +19,13 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from tulle.model.agentapi import NameTable
+from tulle.model.agentapi import OUTSIDE, NameTable
 
 TTL_SECONDS = 5
 """As Kubernetes' DNS: a headless service's answer changes with its replicas, and a question costs one
 round trip within the host."""
+_OUTSIDE_TTL_SECONDS = 3600
+"""Of the alias alone: what it leads to says itself how long it holds."""
 PAYLOAD_BYTES = 1232
 """Over UDP, at most: fits every path without fragments (DNS flag day 2020)."""
 _MOST_ALIASES = 8
@@ -63,6 +65,7 @@ class Names:
             if not name.startswith("*"):
                 for address in self._addresses[name]:
                     self._reverse.setdefault(address, name)
+        self._outside = f".{OUTSIDE}.{self._domain}"
         self._authority = dns.rrset.from_text(
             f"{self._domain}.",
             TTL_SECONDS,
@@ -84,6 +87,11 @@ class Names:
                 _add(response, question.name, dns.rdatatype.PTR, [f"{owner}."])
             return response
         name = question.name
+        text = _text(name)
+        if text.endswith(self._outside):
+            target = text.removesuffix(self._outside)
+            _add(response, name, dns.rdatatype.CNAME, [f"{target}."], _OUTSIDE_TTL_SECONDS)
+            return Elsewhere(dns.name.from_text(target), response)
         for _ in range(_MOST_ALIASES):
             alias = self._aliases.get(_text(name))
             if alias is None:
@@ -158,9 +166,13 @@ def over_udp(query: dns.message.Message, answer: bytes) -> bytes:
 
 
 def _add(
-    response: dns.message.Message, name: dns.name.Name, rdtype: dns.rdatatype.RdataType, values: list[str]
+    response: dns.message.Message,
+    name: dns.name.Name,
+    rdtype: dns.rdatatype.RdataType,
+    values: list[str],
+    ttl_seconds: int = TTL_SECONDS,
 ) -> None:
-    response.answer.append(dns.rrset.from_text(name, TTL_SECONDS, "IN", rdtype, *values))
+    response.answer.append(dns.rrset.from_text(name, ttl_seconds, "IN", rdtype, *values))
 
 
 def _text(name: dns.name.Name) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
 from tulle.mesh.depth import as_it_can
+from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.place import Order
 from tulle.mesh.policy.balancing import is_passthrough
@@ -17,6 +18,7 @@ from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import DestinationPolicy, destination_policy
 from tulle.mesh.policy.locality import order
 from tulle.mesh.policy.settings import governed, governed_chain
+from tulle.mesh.resolution import resolved
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope
@@ -127,7 +129,9 @@ def cluster(
         made = replace(made, outlier=replace(made.outlier, always_one=True))
     if is_passthrough(settings.load_balancer):
         made = replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
-    return as_it_can(made)
+    labels = dict(policy.subsets)[subset].labels if subset else ()
+    query = EndpointQuery(service.host, port.number, subset, labels, wanted)
+    return as_it_can(resolved(world, made, service, port, query))
 
 
 def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: Order | None) -> str:

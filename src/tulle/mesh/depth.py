@@ -55,6 +55,8 @@ def bars(world: World, service: Service) -> tuple[Reason, ...]:
     bare = next((each for each in workloads if each is not None and not _meshed(each)), None)
     if bare is not None:
         found.append(Reason(f"workload {bare.name} of service {service.name} has no proxy", bare.origin))
+    if world.workload_entries(service):
+        found.append(Reason(f"service {service.name} has WorkloadEntries", service.origin))
     return tuple(found)
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from tulle.kit.derived import Derived
 from tulle.mesh.declaration import Declaration
 from tulle.mesh.endpoint import EndpointCells
-from tulle.mesh.service import Service, ServiceCells
+from tulle.mesh.service import Resolution, Service, ServiceCells
+from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
 from tulle.mesh.view import Protocol
 from tulle.mesh.workload import WorkloadCells
 from tulle.model.agentapi import NameTable
@@ -47,6 +48,8 @@ class DirectoryCells:
         if service.external_name:
             return NameTable(cluster_domain=domain, aliases={host: service.external_name})
         addresses = {host: self._instances(service) if service.headless else service.addresses}
+        if not service.addresses and (service.key.group, service.key.kind) == SERVICE_ENTRY:
+            addresses = {}  # the machine's resolver knows the name
         return NameTable(
             cluster_domain=domain,
             addresses=addresses | self._instance_names(service),
@@ -77,6 +80,8 @@ class DirectoryCells:
     def _behind(self, service: Service, udp: bool) -> dict[str, tuple[str, ...]]:
         """What stands behind the service's virtual addresses, for callers that have no proxy in the way."""
         found: dict[str, tuple[str, ...]] = {}
+        if service.resolution is not Resolution.STATIC:
+            return found
         for port in service.ports:
             if (port.protocol is Protocol.UDP) is not udp:
                 continue

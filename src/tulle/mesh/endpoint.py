@@ -12,8 +12,11 @@ from typing import Any
 
 from tulle.kit.derived import Derived, Index
 from tulle.mesh.declaration import Declaration, WorkloadId
+from tulle.mesh.draft import matches, sorted_labels
 from tulle.mesh.place import Candidate, Order, arrange
 from tulle.mesh.service import Service, ServiceCells, ServicePort
+from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_entry import entry_endpoints, merged_labels, workload_endpoint
 from tulle.mesh.view import Endpoint, EndpointSet, Origin
 from tulle.mesh.workload import Labels, WorkloadCells
 from tulle.model import kubernetes
@@ -110,6 +113,8 @@ class EndpointCells:
         """Who is there, each address and port once."""
         if service.selector is not None:
             found = self._of_workloads(service, port, labels)
+        elif (service.key.group, service.key.kind) == SERVICE_ENTRY:
+            found = self._of_entry(service, port, labels)
         else:
             found = self._of_slices(service, port) if not labels else iter(())
         return {(each.endpoint.address, each.endpoint.port): each for each in found}.values()
@@ -127,11 +132,22 @@ class EndpointCells:
                 endpoint = Endpoint(
                     address=address,
                     port=target,
-                    mtls=workload.proxy and not workload.gateway,
+                    mtls=workload.proxy and not workload.gateway and not service.external,
                     locality=workload.locality,
                     workload=f"{workload.namespace}/{workload.name}",
                 )
                 yield Candidate(endpoint, workload.labels, self.presence(at).lapsed)
+
+        for entry in self._services.workload_entries(service, labels):
+            written = workload_endpoint(entry.spec, service, port, f"{entry.namespace}/{entry.name}")
+            if written is not None:
+                yield Candidate(written, sorted_labels(merged_labels(entry)))
+
+    def _of_entry(self, service: Service, port: ServicePort, labels: Labels) -> Iterator[Candidate]:
+        resource = self._declaration.resources.get(service.key)
+        for endpoint, own in entry_endpoints(resource, service, port) if resource is not None else ():
+            if matches(labels, sorted_labels(own)):
+                yield Candidate(endpoint, sorted_labels(own))
 
     def _of_slices(self, service: Service, port: ServicePort) -> Iterator[Candidate]:
         for address, zone, ports in self._slices(service):

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
+from tulle.mesh.outside import outside
 from tulle.mesh.route import connection_route
 from tulle.mesh.route.attachment import ConnectionRoute
 from tulle.mesh.route.common import PASSTHROUGH, Destination
 from tulle.mesh.route.connection_route import Taken, connect
-from tulle.mesh.route.host import HostCells, port_origin
+from tulle.mesh.route.host import FOREIGN_PORT, POLICY, HostCells, port_origin
 from tulle.mesh.route.istio_connection import tcp_route, tls_routes
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
@@ -57,7 +58,7 @@ class ListenerCells:
         )
 
     def _make_all(self, scope: Scope) -> tuple[OutboundListener, ...]:
-        made = [self.common((scope, number)) for number in self._hosts.numbers()]
+        made = [self.common((scope, number)) for number in self._hosts.numbers_of(scope)]
         special = self._hosts.special(scope)
         for host in self._world.service_hosts():
             made += self.of_service((host, special.get(host, ANYWHERE)))
@@ -70,21 +71,31 @@ class ListenerCells:
     # -- ports of HTTP ---------------------------------------------------------------------------
 
     def _make_common(self, at: tuple[Scope, int]) -> OutboundListener | None:
-        """All virtual addresses with this port; None if it is HTTP for no service."""
+        """All addresses with this port that have no listener of their own; None: nothing is said of them."""
         scope, number = at
         origin = self._first_http(scope, number)
-        if origin is None:
+        beyond = outside(self._world, self._hosts, scope, number)
+        any_goes = self._hosts.allows_any(scope)
+        if origin is None and number == FOREIGN_PORT and not any_goes:
+            origin = self._hosts.egress(scope).policy or POLICY
+        first = (*beyond.chains, *((beyond.otherwise,) if beyond.otherwise is not None else ()))
+        if origin is None and not first:
             return None
         name = f"{_ANY}_{number}"
-        inside = OutboundChain(
-            "mesh",
-            HttpChain(str(number), f"outbound_{name}"),
-            origin,
-            destination_cidrs=(self._world.settings.service_cidr,),
+        chains: list[OutboundChain] = []
+        rest: TcpChain | HttpChain | Reject = (
+            connect((WeightedCluster(PASSTHROUGH),)) if any_goes else Reject()
         )
-        # What is refused shall be told so (502), and that only HTTP can say.
-        out = connect((WeightedCluster(PASSTHROUGH),)) if self._hosts.allows_any(scope) else inside.then
-        return OutboundListener(name, _ANY, number, (inside,), OutboundChain("outside", out, origin), origin)
+        if origin is not None:
+            spoken = HttpChain(str(number), f"outbound_{name}")
+            cidrs = (self._world.settings.service_cidr,)
+            chains.append(OutboundChain("mesh", spoken, origin, destination_cidrs=cidrs))
+            # What is refused shall be told so (502), and that only HTTP can say.
+            rest = spoken if beyond.http or not any_goes else rest
+        cause = origin or first[0].origin
+        otherwise = beyond.otherwise or OutboundChain("outside", rest, cause)
+        chains += beyond.chains
+        return OutboundListener(name, _ANY, number, tuple(chains), otherwise, cause, _patience(tuple(chains)))
 
     def _first_http(self, scope: Scope, number: int) -> Origin | None:
         for host in self._hosts.at_port(number):
@@ -181,3 +192,10 @@ def connected(listeners: tuple[OutboundListener, ...]) -> set[str]:
     return {
         each.cluster for chain in chains if isinstance(chain.then, TcpChain) for each in chain.then.clusters
     }
+
+
+def _patience(chains: tuple[OutboundChain, ...]) -> float | None:
+    """How long to wait for what chains ask to be looked at."""
+    if any(chain.server_names for chain in chains):
+        return HELLO_SECONDS
+    return DETECTION_SECONDS if any(chain.application for chain in chains) else None

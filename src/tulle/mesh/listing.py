@@ -1,4 +1,4 @@
-"""The services that one resource declares: Kubernetes' Service, an App, a gateway's proxy.
+"""The services that one resource declares: Kubernetes' Service, an App, a ServiceEntry, a gateway's proxy.
 
 Pure; read by `service.py`, which adds virtual addresses.
 """
@@ -6,73 +6,20 @@ Pure; read by `service.py`, which adds virtual addresses.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from tulle.mesh.draft import Draft, Labels, sorted_labels
+from tulle.mesh.draft import Draft, sorted_labels
 from tulle.mesh.expansion import APP_LABEL
 from tulle.mesh.name import service_host
 from tulle.mesh.protocol import select
-from tulle.mesh.view import Origin, Protocol
-from tulle.model import app, kubernetes
-from tulle.model.resource import Key, Resource
+from tulle.mesh.service_declaration import Entry, Service, ServicePort
+from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_entry import entry_services
+from tulle.mesh.view import Protocol
+from tulle.model import app, istio, kubernetes
+from tulle.model.resource import Resource
 
-SERVICE_KINDS = frozenset({("", "Service"), (app.GROUP, "App")})
-
-
-@dataclass(frozen=True, slots=True)
-class ServicePort:
-    number: int
-    protocol: Protocol
-    name: str = ""
-    target: int | str = 0
-    """The workload's port: a number, or the name of a container's port."""
-    field: str = ""
-    """Where it was written: `spec.ports[0]`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One service. Its endpoints are cells of their own (`World.endpoints`)."""
-
-    host: str
-    """The full name: reviews.shop.svc.cluster.local"""
-    namespace: str
-    name: str
-    ports: tuple[ServicePort, ...]
-    key: Key
-    field: str = ""
-    addresses: tuple[str, ...] = ()
-    """Virtual addresses; empty for a headless or an ExternalName service."""
-    selector: Labels | None = None
-    """Labels of the workloads behind it, in its namespace; None: endpoints are written (EndpointSlice)."""
-    headless: bool = False
-    external_name: str = ""
-    """The canonical name of an ExternalName service, else ""."""
-    publish_not_ready: bool = False
-    gateway: bool = False
-    """The workloads behind it are a gateway's own proxies."""
-
-    @property
-    def origin(self) -> Origin:
-        return Origin(self.key.kind, self.key.namespace, self.key.name, self.field)
-
-    def port(self, number: int) -> ServicePort | None:
-        """The port with this number. TCP and UDP may share a number: the TCP one comes first."""
-        found = [port for port in self.ports if port.number == number]
-        found.sort(key=lambda port: port.protocol is Protocol.UDP)
-        return found[0] if found else None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A service as declared, without its virtual address."""
-
-    service: Service
-    wanted_address: str = ""
-    wanted_field: str = ""
-    selector_field: str = ""
-    """Where a person wrote the selector; "" if nobody did."""
+SERVICE_KINDS = frozenset({("", "Service"), (app.GROUP, "App"), SERVICE_ENTRY})
 
 
 def hosts(resource: Resource[Any], cluster_domain: str) -> list[str]:
@@ -87,6 +34,8 @@ def services(resource: Resource[Any], cluster_domain: str) -> tuple[Entry, ...]:
             return (_kubernetes_service(resource, cluster_domain),)
         case (app.GROUP, "App"):
             return tuple(_app_services(resource, cluster_domain))
+        case (istio.GROUP, "ServiceEntry"):
+            return tuple(entry_services(resource))
         case _:
             return ()
 
@@ -126,7 +75,13 @@ def _kubernetes_service(resource: Resource[kubernetes.ServiceSpec], cluster_doma
         publish_not_ready=spec.publish_not_ready_addresses,
     )
     written = "" if headless or external else spec.cluster_ip
-    return Entry(service, written, "spec.clusterIP", "spec.selector" if spec.selector else "")
+    return Entry(
+        service,
+        written,
+        "spec.clusterIP",
+        "spec.selector" if spec.selector else "",
+        virtual=not headless and not external,
+    )
 
 
 def _kubernetes_port(port: kubernetes.ServicePort, field: str) -> ServicePort:

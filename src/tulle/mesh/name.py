@@ -5,6 +5,8 @@ Read by `World.find_service` and by `resolve`, which needs the forms that a call
 
 from __future__ import annotations
 
+from tulle.model.agentapi import OUTSIDE
+
 
 def service_host(name: str, namespace: str, cluster_domain: str) -> str:
     """The one full name of a Service (Kubernetes, "DNS for Services and Pods")."""
@@ -46,3 +48,14 @@ def short_forms(host: str, namespace: str, cluster_domain: str) -> tuple[str, ..
         return (host,)
     forms = (host, f"{name}.{of_namespace}.svc", f"{name}.{of_namespace}")
     return (*forms, name) if of_namespace == namespace else forms
+
+
+def outside_name(name: str, cluster_domain: str) -> str:
+    """The name by which a proxy asks for what a name is outside of the mesh.
+
+    A ServiceEntry's host leads its callers to the mesh's own address for it; their proxy has the same
+    nameserver, and would come back to itself.
+    """
+    if name.replace(".", "").isdigit() or name.endswith(f".{cluster_domain}"):
+        return name
+    return f"{name}.{OUTSIDE}.{cluster_domain}"

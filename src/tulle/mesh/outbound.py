@@ -23,7 +23,7 @@ from tulle.mesh.route.common import (
     named_clusters,
     takes_everything,
 )
-from tulle.mesh.route.host import HostCells, HostPort, port_origin
+from tulle.mesh.route.host import FOREIGN_PORT, POLICY, HostCells, HostPort, port_origin
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.tls import opaque
@@ -45,10 +45,6 @@ from tulle.mesh.view import (
 )
 from tulle.mesh.world import World
 from tulle.model.istio import MESH
-
-_FOREIGN_PORT = 80
-"""Where routes of hosts that no service has are looked for, as in Istio."""
-_POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
 
 Row = tuple[str, tuple[VirtualHost, ...], tuple[DestinationRoutes, ...]]
 """A host, its virtual hosts in a table, and its routes by address there."""
@@ -85,7 +81,7 @@ class OutboundCells:
         self.outbound: Derived[Scope, Outbound] = Derived(graph, self._make, "outbound")
 
     def _make(self, scope: Scope) -> Outbound:
-        tables = (self._table((scope, number)) for number in self._hosts.numbers())
+        tables = (self._table((scope, number)) for number in self._hosts.numbers_of(scope))
         return Outbound(
             scope=f"outbound/{scope}",
             allow_any=self._hosts.allows_any(scope),
@@ -124,10 +120,11 @@ class OutboundCells:
 
     def _called(self, scope: Scope) -> Iterable[str]:
         """The services that callers may reach: those that they know of, and those that routes lead to."""
-        hosts = self._world.service_hosts()
+        unknown = self._hosts.unknown(scope.namespace)
+        hosts = [host for host in self._world.service_hosts() if host not in unknown]
         if not scope.sidecar:
             return hosts
-        tables = (self._table((scope, number)) for number in self._hosts.numbers())
+        tables = (self._table((scope, number)) for number in self._hosts.numbers_of(scope))
         named = named_clusters(table for table in tables if table is not None)
         named |= connected(self._listeners.of_scope(scope))
         led = {found.host for name in named if (found := Destination.of(name)) is not None}
@@ -155,11 +152,13 @@ class OutboundCells:
             else:
                 found += shared
                 by_address += routes
-        if not found:
+        refused = number == FOREIGN_PORT and not self._hosts.allows_any(scope)
+        if not found and not refused:
             return None  # no listener leads here
-        if number == _FOREIGN_PORT:
+        if number == FOREIGN_PORT:
             found += self._foreign(scope)
-        return RouteTable(str(number), (*_distinct(found), self._rest(by_address, scope)), found[0].origin)
+        rest = self._rest(by_address, scope)
+        return RouteTable(str(number), (*_distinct(found), rest), (found[0] if found else rest).origin)
 
     def _make_shared(self, number: int) -> tuple[Row, ...]:
         """What each host with a port has in its table, as most callers see it."""
@@ -174,12 +173,15 @@ class OutboundCells:
         """
         host, _, _ = at
         service = self._world.service(host)
-        if service is None or not service.addresses or not self._virtual_hosts(at):
+        if service is None or not self._virtual_hosts(at):
+            return ()
+        addresses = (*service.addresses, *service.ranges)
+        if not addresses:
             return ()
         routes = self._hosts.routes(at)
         if not takes_everything(routes[-1].match):
             routes += (Route("unmatched", RequestMatch(), Respond(404), service.origin),)
-        return tuple(DestinationRoutes(address, routes) for address in service.addresses)
+        return tuple(DestinationRoutes(address, routes) for address in addresses)
 
     def _make_virtual_hosts(self, at: HostPort) -> tuple[VirtualHost, ...]:
         host, number, vantage = at
@@ -205,16 +207,16 @@ class OutboundCells:
         best: dict[str, VirtualHost] = {}
         for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
             if not (
-                istio.visible(resource, scope.namespace) and self._hosts.holds(resource, _FOREIGN_PORT, scope)
+                istio.visible(resource, scope.namespace) and self._hosts.holds(resource, FOREIGN_PORT, scope)
             ):
                 continue
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
                 if host == "*" or host in best or self._is_known(host):
                     continue
-                routes = istio.http_routes(self._world, resource, Arrival(MESH, _FOREIGN_PORT, scope))
+                routes = istio.http_routes(self._world, resource, Arrival(MESH, FOREIGN_PORT, scope))
                 origin = Origin("VirtualService", resource.namespace, resource.name, "spec.hosts")
                 if routes:
-                    best[host] = VirtualHost(f"{host}:{_FOREIGN_PORT}", (host,), routes, origin)
+                    best[host] = VirtualHost(f"{host}:{FOREIGN_PORT}", (host,), routes, origin)
         return tuple(best[host] for host in sorted(best))
 
     def _is_known(self, host: str) -> bool:
@@ -227,7 +229,7 @@ class OutboundCells:
 
         A virtual address that has no such port (any more) is nowhere: who dials it waits in vain.
         """
-        policy = self._hosts.egress(scope).policy or _POLICY
+        policy = self._hosts.egress(scope).policy or POLICY
         if self._hosts.allows_any(scope):
             nowhere = Route("no_such_port", RequestMatch(), Respond(503), policy)
             by_address.append(DestinationRoutes(self._world.settings.service_cidr, (nowhere,)))

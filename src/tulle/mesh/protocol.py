@@ -26,6 +26,7 @@ _NAMES = {
     "redis": Protocol.TCP,
     "udp": Protocol.UDP,
 }
+_SAID = _NAMES | {"http_proxy": Protocol.HTTP, "grpc-web": Protocol.GRPC}
 _SERVER_FIRST = frozenset({25, 53, 3306, 27017})
 """SMTP, DNS, MySQL, MongoDB: the ports that Istio takes for TCP where nobody says what they speak."""
 
@@ -41,3 +42,8 @@ def select(number: int, name: str = "", app_protocol: str | None = None, transpo
     if found is not None:
         return found
     return Protocol.TCP if number in _SERVER_FIRST else Protocol.DETECT
+
+
+def named(number: int, protocol: str) -> Protocol:
+    """The protocol of a port whose `protocol` is one of Istio's words (`protocol.Parse`); "" is detected."""
+    return _SAID[protocol.lower()] if protocol else select(number)

@@ -1,6 +1,7 @@
 """Services: the names that workloads call, with their ports and virtual addresses.
 
-Made from Kubernetes Services, the services of an App, and gateways (which can be called by name too).
+Made from Kubernetes Services, the services of an App, ServiceEntries, and gateways (which can be called by
+name too).
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from tulle.kit.derived import Derived, Index
 from tulle.kit.mark import INBOUND_PORT, OUTBOUND_PORT
 from tulle.mesh.address import Allocation, Book
 from tulle.mesh.declaration import Declaration, WorkloadId
-from tulle.mesh.listing import SERVICE_KINDS, Entry, Service, ServicePort, gateway_service, hosts, services
-from tulle.mesh.problem import Problem
+from tulle.mesh.draft import sorted_labels
+from tulle.mesh.listing import SERVICE_KINDS, gateway_service, hosts, services
+from tulle.mesh.problem import Problem, warning
+from tulle.mesh.service_declaration import Entry, Resolution, Service, ServicePort
+from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_entry import WORKLOAD_ENTRY, merged_labels, server_identity
 from tulle.mesh.view import Protocol
 from tulle.mesh.workload import Labels, WorkloadCells, matches
 from tulle.model.findings import Severity
+from tulle.model.istio import WorkloadEntrySpec
 from tulle.model.resource import Key, Resource
 
-__all__ = ["Service", "ServiceCells", "ServicePort"]
+__all__ = ["Resolution", "Service", "ServiceCells", "ServicePort"]
 
 _PROXY_PORTS: frozenset[int | str] = frozenset({OUTBOUND_PORT, INBOUND_PORT})
 
@@ -110,7 +116,8 @@ class ServiceCells:
         return {entry.service.host: entry for entry in entries}
 
     def _find_entry(self, host: str) -> Entry | None:
-        for resource in self._by_host.get(host):
+        """A platform's service stands before a ServiceEntry of the same name, and of those the oldest."""
+        for resource in sorted(self._by_host.get(host), key=_rank):
             entry = self._entries(resource.key).get(host)
             if entry is not None:
                 return entry
@@ -127,9 +134,7 @@ class ServiceCells:
     def _ask_wanted(self, host: str) -> str | None:
         """The virtual address that somebody wrote, "" if any will do, None if there shall be none."""
         entry = self._entry(host)
-        if entry is None or entry.service.headless or entry.service.external_name:
-            return None
-        return entry.wanted_address
+        return entry.wanted_address if entry is not None and entry.virtual else None
 
     def _allocate(self, _: str) -> Allocation:
         wanted = {host: self._wanted(host) for host in self._all_hosts("")}
@@ -142,19 +147,44 @@ class ServiceCells:
         entry = self._entry(host)
         if entry is None:
             return None
-        address = self._address(host) if self._wanted(host) is not None else ""
+        if not entry.virtual:
+            return entry.service
+        address = self._address(host)
         return replace(entry.service, addresses=(address,) if address else ())
 
     def _find_identities(self, host: str, gateways: bool) -> tuple[str, ...]:
         service = self.service(host)
-        if service is None or service.selector is None:
+        if service is None or service.external:
             return ()
-        found: set[str] = set()
+        found = {name for name in service.server_names if "://" in name}
+        found |= self._written_identities(service)
+        if service.selector is None:
+            return tuple(sorted(found))
         for at in self._workloads.selected((service.namespace, service.selector)):
             workload = self._workloads.workload(at)
             if workload is not None and workload.proxy and (gateways or not workload.gateway):
                 found.add(workload.identity)
         return tuple(sorted(found))
+
+    def _written_identities(self, service: Service) -> set[str]:
+        """Those of endpoints that people wrote."""
+        trust_domain = self._declaration.trust_domain()
+        resource = self._declaration.resources.get(service.key)
+        own = (service.key.group, service.key.kind) == SERVICE_ENTRY and resource is not None
+        written = [*resource.spec.endpoints] if resource is not None and own else []
+        written += (each.spec for each in self.workload_entries(service))
+        named = (server_identity(each, service.namespace, trust_domain) for each in written)
+        return {identity for identity in named if identity is not None}
+
+    def workload_entries(
+        self, service: Service, labels: Labels = ()
+    ) -> tuple[Resource[WorkloadEntrySpec], ...]:
+        """The WorkloadEntries that a service selects, those alone that carry these labels too."""
+        if service.selector is None:
+            return ()
+        selector = tuple(sorted({*service.selector, *labels}))
+        entries = self._declaration.of_kind(*WORKLOAD_ENTRY, service.namespace)
+        return tuple(each for each in entries if matches(selector, sorted_labels(merged_labels(each))))
 
     def _list_selectors(self, namespace: str) -> dict[str, Labels]:
         hosts = set(self._hosts_in(namespace))
@@ -188,7 +218,13 @@ class ServiceCells:
 
         for resource in self._by_host.get(host):
             other = self._entries(resource.key).get(host)
-            if other is not None and other.service.key != service.key:
+            if other is None or other.service.key == service.key:
+                continue
+            if (resource.key.group, resource.key.kind) == SERVICE_ENTRY:
+                message = f"{host} is declared by {service.key} already, which alone holds"
+                remedy = "Write its ports and endpoints into one resource."
+                problems.append(warning(resource, other.service.field, "host-conflict", message, remedy))
+            else:
                 problems.append(
                     Problem(
                         other.service.key,
@@ -231,13 +267,16 @@ class ServiceCells:
                 )
         if service.selector is not None:
             selected = self._workloads.selected((service.namespace, service.selector))
-            if not selected and entry.selector_field:
-                add(
-                    entry.selector_field,
-                    "selects-nothing",
-                    Severity.WARNING,
-                    f"no workload of namespace {service.namespace} has these labels",
-                    "Compare the selector with the labels of the pod template.",
+            if not selected and entry.selector_field and not self.workload_entries(service):
+                problems.append(
+                    Problem(
+                        service.key,
+                        entry.selector_field,
+                        "selects-nothing",
+                        Severity.WARNING,
+                        f"no workload of namespace {service.namespace} has these labels",
+                        "Compare the selector with the labels of the pod template.",
+                    )
                 )
             for port in service.ports:
                 if (
@@ -256,3 +295,8 @@ class ServiceCells:
                         )
                     )
         return tuple(problems)
+
+
+def _rank(resource: Resource[Any]) -> tuple[bool, str, Key]:
+    is_entry = (resource.key.group, resource.key.kind) == SERVICE_ENTRY
+    return (is_entry, (resource.metadata.creation_timestamp or "") if is_entry else "", resource.key)

@@ -24,6 +24,7 @@ from tulle.mesh.view import EndpointSet
 from tulle.mesh.workload import Labels, Workload, WorkloadCells
 from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
 from tulle.model.findings import Finding
+from tulle.model.istio import WorkloadEntrySpec
 from tulle.model.meshconfig import MeshConfigSpec
 from tulle.model.resource import Key, Resource
 
@@ -141,6 +142,10 @@ class World:
     def services_of(self, at: WorkloadId) -> tuple[Service, ...]:
         """The services that select a workload, in the order of their full names."""
         return self._services.of_workload(at)
+
+    def workload_entries(self, service: Service) -> tuple[Resource[WorkloadEntrySpec], ...]:
+        """The WorkloadEntries that a service selects, in the order of their names."""
+        return self._services.workload_entries(service)
 
     def target_ports(self, at: WorkloadId, host: str, port: int) -> int | None:
         """The workload's own port behind a service's port; None if it has no port of that name."""

@@ -148,6 +148,10 @@ class WorkloadAssignment(_Message):
     """`tulle run`: the process is started by the command line inside this workload's namespaces."""
 
 
+OUTSIDE = "outside"
+"""NAME.outside.CLUSTER-DOMAIN is what NAME is to the machine's own resolver, whatever it is in the mesh."""
+
+
 class NameTable(_Message):
     """What an agent knows of mesh names. One resource for each service, named by its host; the agent's own
     table is all of them together (`merged`)."""

@@ -193,7 +193,16 @@ _ISTIO = (
         "serviceentries",
         ("se",),
         istio.ServiceEntrySpec,
-        not_honoured="hosts outside the mesh pass through undescribed so far",
+    ),
+    Kind(istio.GROUP, _ISTIO_VERSIONS, "WorkloadEntry", "workloadentries", ("we",), istio.WorkloadEntrySpec),
+    Kind(
+        istio.GROUP,
+        _ISTIO_VERSIONS,
+        "WorkloadGroup",
+        "workloadgroups",
+        ("wg",),
+        istio.WorkloadGroupSpec,
+        no_effect="workloads do not register themselves: each stands where it is declared",
     ),
 )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tulle.kit.mark import APPLICATION_SOURCE, PROXY_MARK
 from tulle.kit.memo import memoised
-from tulle.mesh.view import Cluster, ConnectionPool, Discovery, Protocol, Upstream
+from tulle.mesh.view import Cluster, ConnectionPool, Discovery, EndpointSet, Protocol, Upstream
 from tulle.xds import message, tls
 from tulle.xds.bundle import ENDPOINT, MESH, Translated, translated
+from tulle.xds.endpoint import localities
 from tulle.xds.filter.order import upstream_filters
 from tulle.xds.message import Tree
 from tulle.xds.upstream.balancing import common_options, hash_policy, load_balancing
@@ -101,7 +102,11 @@ def _http(cluster: Cluster) -> Tree | None:
 def _transport(cluster: Cluster) -> Tree:
     """The transport socket, or several to choose from by endpoint."""
     version = cluster.proxy_protocol
-    if cluster.mtls is not None and not cluster.mtls.always and cluster.discovery is Discovery.EDS:
+    if (
+        cluster.mtls is not None
+        and not cluster.mtls.always
+        and (cluster.discovery is Discovery.EDS or cluster.named_endpoints is not None)
+    ):
         matches = tls.by_endpoint(cluster.mtls)
         if version is not None:
             for each in matches:
@@ -126,12 +131,18 @@ def _discovery(cluster: Cluster) -> Tree:
             "common_lb_config": common_options(cluster.balancing, cluster.panic_percent),
         }
     if cluster.discovery is Discovery.ORIGINAL_DESTINATION:
-        return {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+        built: Tree = {"type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
+        if cluster.port_override is not None:
+            port = message.number(cluster.port_override)
+            built["original_dst_lb_config"] = {"upstream_port_override": port}
+        return built
+    if cluster.named_endpoints is not None:
+        return _by_name(cluster, cluster.named_endpoints)
     # Happy Eyeballs: tried when the first refuses, or has not answered after 300 ms.
     second: Tree = {}
     if cluster.second_address is not None:
         second["additional_addresses"] = [{"address": message.socket_address(*cluster.second_address)}]
-    built: Tree = {
+    return {
         "type": "STATIC",
         **load_balancing(cluster.balancing),
         "load_assignment": {
@@ -148,17 +159,22 @@ def _discovery(cluster: Cluster) -> Tree:
             else [],
         },
     }
-    if cluster.discovery is Discovery.DNS:
-        del built["type"]
-        built["cluster_type"] = message.extension(
-            "envoy.clusters.dns",  # STRICT_DNS, whose own fields Envoy gives up
-            message.DnsCluster(
-                dns_lookup_family="V4_ONLY",  # workloads have no IPv6 yet (decision 7)
-                dns_refresh_rate=message.seconds(_DNS_REFRESH_SECONDS),
-                respect_dns_ttl=True,
-            ),
-        )
-    return built
+
+
+def _by_name(cluster: Cluster, endpoints: EndpointSet) -> Tree:
+    """Names that Envoy asks DNS for, by the extension that stands for STRICT_DNS and LOGICAL_DNS."""
+    dns = message.DnsCluster(
+        dns_lookup_family="V4_ONLY",  # workloads have no IPv6 yet (decision 7)
+        dns_refresh_rate=message.seconds(_DNS_REFRESH_SECONDS),
+        respect_dns_ttl=True,
+        all_addresses_in_single_endpoint=cluster.discovery is Discovery.DNS_ONE,
+    )
+    return {
+        "cluster_type": message.extension("envoy.clusters.dns", dns),
+        **load_balancing(cluster.balancing),
+        "common_lb_config": common_options(cluster.balancing, cluster.panic_percent),
+        "load_assignment": {"cluster_name": cluster.name, "endpoints": localities(endpoints)},
+    }
 
 
 @memoised

@@ -28,13 +28,13 @@ def _place(one: Endpoint) -> tuple[int, tuple[str, str, str]]:
     return one.priority, one.locality
 
 
-def translate_endpoints(endpoints: EndpointSet) -> tuple[Translated, ...]:
-    """One EDS resource. Priorities are made dense: Envoy wants them from 0 without gaps
+def localities(endpoints: EndpointSet) -> list[Tree]:
+    """endpoint.v3.LocalityLbEndpoints. Priorities are made dense: Envoy wants them from 0 without gaps
     (`LocalityLbEndpoints.priority`), and a set whose leases have all lapsed has none at 0."""
     ordered = sorted(endpoints.endpoints, key=lambda one: (*_place(one), one.address, one.port))
     rank = {priority: at for at, priority in enumerate(sorted({one.priority for one in ordered}))}
     weights = dict(endpoints.weights)
-    localities: list[Tree] = []
+    made: list[Tree] = []
     for (priority, (region, zone, sub_zone)), members in groupby(ordered, key=_place):
         present = list(members)
         locality: Tree = {
@@ -47,6 +47,12 @@ def translate_endpoints(endpoints: EndpointSet) -> tuple[Translated, ...]:
         }
         if rank[priority]:
             locality["priority"] = rank[priority]
-        localities.append(locality)
-    built = message.ClusterLoadAssignment(cluster_name=endpoints.name, endpoints=localities)
+        made.append(locality)
+    return made
+
+
+def translate_endpoints(endpoints: EndpointSet) -> tuple[Translated, ...]:
+    """One EDS resource."""
+    found = localities(endpoints)
+    built = message.ClusterLoadAssignment(cluster_name=endpoints.name, endpoints=found)
     return (translated(built, endpoints.name, endpoints.origin),)

@@ -187,3 +187,13 @@ def test_any_name_has_an_answer_or_is_elsewhere(labels: list[bytes]) -> None:
         answer = NAMES.answer(query)
         if isinstance(answer, dns.message.Message):
             dns.message.from_wire(wire(answer))
+
+
+def test_what_a_name_is_outside_of_the_mesh() -> None:
+    """The proxy of a host that has an address in the mesh asks for the other one."""
+    query = dns.message.make_query("api.example.com.outside.cluster.local", "A")
+    found = NAMES.answer(query)
+    assert isinstance(found, Elsewhere)
+    assert found.aliased
+    assert found.target.to_text() == "api.example.com."
+    assert "CNAME api.example.com." in found.response.to_text()

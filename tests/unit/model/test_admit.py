@@ -204,7 +204,9 @@ def test_a_kind_without_meaning_for_processes_is_an_information() -> None:
 
 
 def test_a_kind_that_is_not_honoured_is_an_error() -> None:
-    finding = only(document("ServiceEntry", "hosts: [example.com]", "networking.istio.io/v1"))
+    finding = only(
+        document("UDPRoute", "rules: [{backendRefs: [{name: a, port: 1}]}]", "gateway.networking.k8s.io/v1")
+    )
     assert finding.code == "not-honoured"
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.xds.views import HERE, REVIEWS, eds_cluster, identity
+from tests.unit.xds.views import HERE, REVIEWS, eds_cluster, identity, named
 from tulle.agent.envoy import DRAIN_SECONDS
 from tulle.kit.mark import PROXY_MARK
 from tulle.mesh.view import Balancing, Cluster, Discovery, LoadBalancing, MutualTls, Protocol
@@ -84,7 +84,7 @@ def test_balancing(balancing: Balancing) -> None:
 
 
 def test_names_are_asked_for_again_when_their_time_is_over() -> None:
-    found = cluster(Discovery.DNS, addresses=(("example.com", 80),))
+    found = cluster(Discovery.DNS, named_endpoints=named("example.com", 80))
     dns = found["cluster_type"]
     assert (dns["name"], dns["typed_config"]["respect_dns_ttl"]) == ("envoy.clusters.dns", True)
 

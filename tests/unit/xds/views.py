@@ -43,6 +43,10 @@ def identity(account: str) -> str:
     return f"spiffe://{TRUST_DOMAIN}/ns/shop/sa/{account}"
 
 
+def named(address: str, port: int) -> EndpointSet:
+    return EndpointSet(address, (Endpoint(address, port, mtls=False),), HERE)
+
+
 def eds_cluster(name: str, protocol: Protocol, alpn: str) -> Cluster:
     names = ("a",) if alpn == "tulle-http" else ("a", "b")
     mtls = MutualTls(tuple(map(identity, names)), alpn, "outbound_.9080_._.reviews")
@@ -123,7 +127,7 @@ def outbound(allow_any: bool = True, routes: tuple[Route, ...] = ()) -> Outbound
                 Discovery.DNS,
                 HERE,
                 protocol=Protocol.HTTP,
-                addresses=(("example.com", 80),),
+                named_endpoints=named("example.com", 80),
             ),
             Cluster("outbound|5432||db", Discovery.ORIGINAL_DESTINATION, HERE, restrict_to=("10.68.0.9",)),
         ),

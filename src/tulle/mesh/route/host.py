@@ -31,6 +31,10 @@ from tulle.mesh.world import World
 from tulle.model.istio import MESH, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
 
+FOREIGN_PORT = 80
+"""Where routes of hosts that no service has are looked for, as in Istio, and unknown hosts are refused."""
+POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
+
 HostPort = tuple[str, int, Scope]
 """host, port, vantage"""
 
@@ -67,6 +71,8 @@ class HostCells:
         self._by_port: Derived[str, dict[int, tuple[str, ...]]] = Derived(
             graph, self._sort_by_port, "hosts_by_port"
         )
+        self._private: Derived[str, tuple[Service, ...]] = Derived(graph, self._list_private, "private")
+        self.unknown: Derived[str, frozenset[str]] = Derived(graph, self._find_unknown, "unknown_hosts")
         self._numbers: Derived[str, tuple[int, ...]] = Derived(graph, self._list_numbers, "port_numbers")
 
     # -- services and ports ----------------------------------------------------------------------
@@ -74,6 +80,13 @@ class HostCells:
     def numbers(self) -> tuple[int, ...]:
         """The port numbers of all services, sorted."""
         return self._numbers("")
+
+    def numbers_of(self, scope: Scope) -> tuple[int, ...]:
+        """The same with the port at which callers of a scope are told that a host is unknown, if they are."""
+        numbers = self.numbers()
+        if FOREIGN_PORT in numbers or self.allows_any(scope):
+            return numbers
+        return tuple(sorted((*numbers, FOREIGN_PORT)))
 
     def meant(self, service: Service) -> Service | None:
         """The service itself; for an ExternalName the one that it names, or none outside the mesh."""
@@ -174,10 +187,20 @@ class HostCells:
 
     def exposed(self, scope: Scope, host: str, number: int) -> bool:
         """Whether callers of a scope know of a service at a port."""
+        if host in self.unknown(scope.namespace):
+            return False
         if not scope.sidecar:
             return True
         service = self._world.service(host)
         return service is not None and self.egress(scope).at(number).has(service.namespace, host)
+
+    def _list_private(self, _: str) -> tuple[Service, ...]:
+        """The services that some namespaces only know of: few, if any."""
+        return tuple(each for each in self._world.services() if not each.is_known_in(""))
+
+    def _find_unknown(self, namespace: str) -> frozenset[str]:
+        """The hosts of services that callers of a namespace do not know of."""
+        return frozenset(each.host for each in self._private("") if not each.is_known_in(namespace))
 
     def holds(self, resource: Resource[VirtualServiceSpec], number: int, scope: Scope) -> bool:
         """Whether a VirtualService is among what a Sidecar exposes at a port."""
@@ -190,6 +213,7 @@ class HostCells:
         world = self._world
         domain = world.settings.cluster_domain
         found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
+        found |= {each.host for each in self._private("") if each.is_known_in(scope)}
         routes: list[AnyRoute] = [each for kind in ALL_ROUTES for each in world.of_kind(*kind, scope)]
         for route in routes:
             found |= {

@@ -13,7 +13,8 @@ class Discovery(StrEnum):
     EDS = "eds"
     STATIC = "static"  # `addresses` of the cluster
     ORIGINAL_DESTINATION = "original_dst"
-    DNS = "dns"  # the strict kind: every address that the name has
+    DNS = "dns"  # every address that the names of `named_endpoints` have
+    DNS_ONE = "dns_one"  # of the addresses that the name has, one for each new connection
 
 
 class Balancing(StrEnum):
@@ -159,38 +160,10 @@ class MutualTls:
     """Somebody asked for it: also to endpoints that have no proxy, which otherwise get plaintext."""
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
-class Cluster:
-    name: str
-    discovery: Discovery
-    origin: Origin
-    protocol: Protocol = Protocol.TCP
-    balancing: LoadBalancing = LoadBalancing()
-    pool: ConnectionPool = ConnectionPool()
-    outlier: OutlierDetection | None = None
-    panic_percent: int = 0
-    """Below so many healthy endpoints of 100, health is not looked at any more; 0: never."""
-    mtls: MutualTls | None = None
-    tls: OriginatedTls | None = None
-    """In place of `mtls`."""
-    proxy_protocol: int | None = None
-    """The version of the PROXY protocol that connections begin with."""
-    addresses: tuple[tuple[str, int], ...] = ()
-    """STATIC and DNS only: (host, port)."""
-    second_address: tuple[str, int] | None = None
-    """STATIC with one address only: where to go when that one cannot be connected to."""
-    source_address: str | None = None
-    """Bind the upstream side here: 127.0.0.6 on the inbound side (decision 8)."""
-    endpoint_set: str = ""
-    """EDS only: the name of its EndpointSet where that is not the cluster's own: a subset that callers of
-    one namespace define in their own way."""
-    restrict_to: tuple[str, ...] = ()
-    """ORIGINAL_DESTINATION only: the addresses that it may be used for (headless TCP, decision 11)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     address: str
+    """IPv4; in a cluster that asks DNS it may be a name."""
     port: int
     mtls: bool
     """Whether a proxy of the mesh terminates mTLS there."""
@@ -212,3 +185,36 @@ class EndpointSet:
     origin: Origin
     weights: tuple[tuple[tuple[str, str, str], int], ...] = ()
     """Of localities (region, zone, sub-zone), sorted. Empty: what their endpoints weigh together."""
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Cluster:
+    name: str
+    discovery: Discovery
+    origin: Origin
+    protocol: Protocol = Protocol.TCP
+    balancing: LoadBalancing = LoadBalancing()
+    pool: ConnectionPool = ConnectionPool()
+    outlier: OutlierDetection | None = None
+    panic_percent: int = 0
+    """Below so many healthy endpoints of 100, health is not looked at any more; 0: never."""
+    mtls: MutualTls | None = None
+    tls: OriginatedTls | None = None
+    """In place of `mtls`."""
+    proxy_protocol: int | None = None
+    """The version of the PROXY protocol that connections begin with."""
+    addresses: tuple[tuple[str, int], ...] = ()
+    """STATIC only: (host, port)."""
+    second_address: tuple[str, int] | None = None
+    """STATIC with one address only: where to go when that one cannot be connected to."""
+    named_endpoints: EndpointSet | None = None
+    """DNS and DNS_ONE only; their addresses may be names."""
+    port_override: int | None = None
+    """ORIGINAL_DESTINATION only: the port that is dialled in place of the caller's."""
+    source_address: str | None = None
+    """Bind the upstream side here: 127.0.0.6 on the inbound side (decision 8)."""
+    endpoint_set: str = ""
+    """EDS only: the name of its EndpointSet where that is not the cluster's own: a subset that callers of
+    one namespace define in their own way."""
+    restrict_to: tuple[str, ...] = ()
+    """ORIGINAL_DESTINATION only: the addresses that it may be used for (headless TCP, decision 11)."""

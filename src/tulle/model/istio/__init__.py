@@ -49,6 +49,7 @@ from tulle.model.istio.virtual_service import (
     TLSRoute,
     VirtualServiceSpec,
 )
+from tulle.model.istio.workload_entry import WorkloadEntrySpec, WorkloadGroupSpec, WorkloadTemplate
 
 GROUP = "networking.istio.io"
 
@@ -95,5 +96,8 @@ __all__ = [
     "TrafficPolicy",
     "UriMatch",
     "VirtualServiceSpec",
+    "WorkloadEntrySpec",
+    "WorkloadGroupSpec",
+    "WorkloadTemplate",
     "ZoneAwareLoadBalancerSetting",
 ]

@@ -12,10 +12,12 @@ from tulle.model.schema import problem
 
 _LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
 _WILDCARD_DOMAIN = re.compile(rf"(\*|(\*|\*-)?{_LABEL})(\.{_LABEL})*\.?")
+_FULL_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _GATEWAY = re.compile(rf"{_LABEL}/{_LABEL}|{_LABEL}(\.{_LABEL})*")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -29,6 +31,11 @@ def is_host(text: str) -> bool:
     return len(text) <= 255 and max(map(len, labels)) <= 63 and bool(_WILDCARD_DOMAIN.fullmatch(text))
 
 
+def is_full_name(text: str) -> bool:
+    """Whether it is a DNS name without a wildcard (`ValidateFQDN`)."""
+    return is_host(text) and bool(_FULL_NAME.fullmatch(text))
+
+
 def _check_host(value: str) -> str:
     if not is_host(value):
         raise problem(
@@ -40,7 +47,7 @@ def _check_host(value: str) -> str:
 
 
 def _check_host_or_address(value: str) -> str:
-    return value if _is_address(value) else _check_host(value)
+    return value if is_address(value) else _check_host(value)
 
 
 def _check_destination(value: str) -> str:

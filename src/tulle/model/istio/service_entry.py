@@ -1,43 +1,184 @@
-"""ServiceEntry (networking.istio.io), field by field as in service_entry.proto and workload_entry.proto."""
+"""ServiceEntry (networking.istio.io), field by field as in service_entry.proto.
+
+Refused is what Istio's CRD and its validation (pkg/config/validation: ValidateServiceEntry) refuse.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from tulle.model.istio.shared import ExportTo
-from tulle.model.schema import DnsLabel, Int, Labels, Model, Port
+from tulle.model.istio.host import DestinationHost, Subnet, is_address, is_full_name
+from tulle.model.istio.shared import Namespaces, check_protocol
+from tulle.model.istio.workload_entry import WorkloadEntrySpec
+from tulle.model.schema import DnsLabel, Labels, Model, NotHonoured, Port, problem
+
+Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
+_BY_NAME = ("DNS", "DNS_ROUND_ROBIN")
+_NAMED_PROTOCOLS = frozenset({"http", "http2", "http_proxy", "grpc", "grpc-web", "https", "tls"})
+"""Those that tell hosts apart: by Host header or by SNI."""
+_DYNAMIC_PROTOCOLS = frozenset({"http", "http2", "grpc", "tls"})
 
 
 class ServicePort(Model):
     number: Port
-    protocol: str = ""
-    name: str
+    protocol: Annotated[
+        str, Field(max_length=256), AfterValidator(lambda text: check_protocol(text) if text else text)
+    ] = ""
+    """"": detected"""
+    name: DnsLabel
     target_port: Port | None = None
 
 
-class WorkloadEntrySpec(Model):
-    address: str = ""
-    ports: dict[str, Port] = {}
-    labels: Labels = {}
-    network: str = ""
-    locality: str = ""
-    weight: Annotated[Int, Field(ge=0)] = 0
-    service_account: DnsLabel | None = None
-
-
 class ServiceEntrySelector(Model):
-    labels: Labels = {}
+    labels: Annotated[Labels, Field(max_length=256)] = {}
 
 
 class ServiceEntrySpec(Model):
-    hosts: Annotated[tuple[str, ...], Field(min_length=1, max_length=256)]
-    addresses: Annotated[tuple[str, ...], Field(max_length=256)] = ()
-    ports: tuple[ServicePort, ...] = ()
+    hosts: Annotated[tuple[DestinationHost, ...], Field(min_length=1, max_length=256)]
+    addresses: Annotated[tuple[Annotated[Subnet, Field(max_length=64)], ...], Field(max_length=256)] = ()
+    ports: Annotated[tuple[ServicePort, ...], Field(max_length=256)] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"] = "NONE"
+    resolution: Annotated[
+        Resolution, NotHonoured("names are not looked up call by call", lambda said: said == "DYNAMIC_DNS")
+    ] = "NONE"
     endpoints: Annotated[tuple[WorkloadEntrySpec, ...], Field(max_length=4096)] = ()
     workload_selector: ServiceEntrySelector | None = None
-    export_to: ExportTo = ()
+    export_to: Namespaces = ()
     subject_alt_names: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits(self) -> ServiceEntrySpec:
+        self._check_selection()
+        self._check_ports()
+        self._check_addresses()
+        self._check_endpoints()
+        self._check_hosts()
+        return self
+
+    def _check_selection(self) -> None:
+        if self.workload_selector is None:
+            return
+        if self.endpoints:
+            raise problem(
+                "exclusive-fields",
+                "workloadSelector and endpoints exclude each other",
+                remedy="Write one of them.",
+                field="endpoints",
+            )
+        for name, value in self.workload_selector.labels.items():
+            if "*" in name or "*" in value:
+                raise problem(
+                    "invalid-label",
+                    "a selector has no wildcards",
+                    remedy="Write whole labels.",
+                    field="workloadSelector.labels",
+                )
+
+    def _check_ports(self) -> None:
+        for index, port in enumerate(self.ports):
+            before = self.ports[:index]
+            for name, what in (("number", "number"), ("name", "name")):
+                if getattr(port, name) in [getattr(each, name) for each in before]:
+                    raise problem(
+                        "duplicate-name",
+                        f"two ports have the {what} {getattr(port, name)}",
+                        remedy="Write each port once, with a name of its own.",
+                        field=f"ports[{index}].{name}",
+                    )
+            spoken = port.protocol.lower()
+            if self.resolution == "DYNAMIC_DNS" and spoken not in _DYNAMIC_PROTOCOLS:
+                raise problem(
+                    "invalid-value",
+                    "DYNAMIC_DNS reads the name from each call: HTTP, HTTP2, GRPC and TLS have one",
+                    remedy="Write one of these protocols.",
+                    field=f"ports[{index}].protocol",
+                )
+            if self.resolution != "NONE" and len(self.hosts) > 1 and spoken not in _NAMED_PROTOCOLS:
+                raise problem(
+                    "exclusive-fields",
+                    "several hosts cannot be told apart at a port that speaks neither HTTP nor TLS",
+                    remedy="Write one ServiceEntry for each host.",
+                    field=f"ports[{index}].protocol",
+                )
+
+    def _check_addresses(self) -> None:
+        for index, address in enumerate(self.addresses):
+            if "/" in address and self.resolution not in ("NONE", "STATIC"):
+                raise problem(
+                    "exclusive-fields",
+                    f"a range of addresses does not go with resolution {self.resolution}",
+                    remedy="Write single addresses, or resolution: NONE or STATIC.",
+                    field=f"addresses[{index}]",
+                )
+        if self.resolution == "DYNAMIC_DNS" and self.addresses:
+            raise problem(
+                "exclusive-fields",
+                "DYNAMIC_DNS finds addresses by name",
+                remedy="Remove addresses.",
+                field="addresses",
+            )
+
+    def _check_endpoints(self) -> None:
+        if self.endpoints and self.resolution in ("NONE", "DYNAMIC_DNS"):
+            raise problem(
+                "exclusive-fields",
+                f"resolution {self.resolution} has no endpoints",
+                remedy="Write resolution: STATIC or DNS, or remove endpoints.",
+                field="endpoints",
+            )
+        if self.resolution == "DNS_ROUND_ROBIN" and len(self.endpoints) > 1:
+            raise problem(
+                "exclusive-fields",
+                "DNS_ROUND_ROBIN has one endpoint at most",
+                remedy="Write one endpoint, or resolution: DNS.",
+                field="endpoints",
+            )
+        names = {port.name for port in self.ports}
+        for index, endpoint in enumerate(self.endpoints):
+            for name in endpoint.ports:
+                if name not in names:
+                    raise problem(
+                        "unknown-port",
+                        f"no port of this ServiceEntry is called “{name}”",
+                        remedy="Write the name of one of its ports.",
+                        field=f"endpoints[{index}].ports.{name}",
+                    )
+            socket = endpoint.address.startswith("unix://")
+            if (
+                self.resolution == "STATIC"
+                and endpoint.address
+                and not socket
+                and not is_address(endpoint.address)
+            ):
+                raise problem(
+                    "invalid-address",
+                    f"“{endpoint.address}” is no IP address",
+                    remedy="Write an IP address, or resolution: DNS.",
+                    field=f"endpoints[{index}].address",
+                )
+            if self.resolution in _BY_NAME and (socket or not endpoint.address):
+                raise problem(
+                    "invalid-address",
+                    "DNS needs a name or an IP address",
+                    remedy="Write address: a full name.",
+                    field=f"endpoints[{index}].address",
+                )
+
+    def _check_hosts(self) -> None:
+        for index, host in enumerate(self.hosts):
+            if self.resolution == "DYNAMIC_DNS" and not host.startswith("*"):
+                raise problem(
+                    "invalid-hostname",
+                    "DYNAMIC_DNS is for hosts with a wildcard",
+                    remedy="Write “*.” and a name, or resolution: DNS.",
+                    field=f"hosts[{index}]",
+                )
+            if self.resolution in _BY_NAME and not self.endpoints and not is_full_name(host):
+                raise problem(
+                    "invalid-hostname",
+                    f"“{host}” is no name that can be resolved",
+                    remedy="Write endpoints, or resolution: NONE or DYNAMIC_DNS.",
+                    field=f"hosts[{index}]",
+                )

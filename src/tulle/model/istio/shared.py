@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -22,15 +22,6 @@ from tulle.model.schema import (
 )
 
 POLICY_LATER = NotHonoured("it comes with the traffic policies")
-
-
-def _not_star_or_dot(namespaces: Any) -> bool:
-    return any(namespace not in ("*", ".") for namespace in namespaces)
-
-
-ExportTo = Annotated[
-    tuple[str, ...], NotHonoured("“*” (everywhere) and “.” (here) are known", _not_star_or_dot)
-]
 
 
 def _check_namespace(namespace: str, index: int) -> None:
@@ -60,6 +51,29 @@ def _check_namespaces(namespaces: tuple[str, ...]) -> tuple[str, ...]:
         if namespace not in ("*", "."):
             _check_namespace(namespace, index)
     return namespaces
+
+
+def check_protocol(value: str) -> str:
+    """A protocol that Istio knows by name (`protocol.Parse`)."""
+    known = [
+        "HTTP",
+        "HTTPS",
+        "GRPC",
+        "GRPC-WEB",
+        "HTTP2",
+        "HTTP_PROXY",
+        "MONGO",
+        "TCP",
+        "TLS",
+        "MYSQL",
+        "REDIS",
+        "UDP",
+    ]
+    if value.upper() not in known:
+        raise problem(
+            "invalid-value", f"“{value}” is not a protocol", remedy=f"Write one of {', '.join(known)}."
+        )
+    return value
 
 
 Namespaces = Annotated[tuple[str, ...], AfterValidator(_check_namespaces)]

@@ -7,37 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import is_host
-from tulle.model.istio.shared import Destination
+from tulle.model.istio.shared import Destination, check_protocol
 from tulle.model.schema import Int, Model, NotHonoured, PortName, check_dns_label, problem
 
 _BOUND = NotHonoured("listeners that programs dial themselves are not made: all TCP is captured")
 
 
-def _check_protocol(value: str) -> str:
-    known = [
-        "HTTP",
-        "HTTPS",
-        "GRPC",
-        "GRPC-WEB",
-        "HTTP2",
-        "HTTP_PROXY",
-        "MONGO",
-        "TCP",
-        "TLS",
-        "MYSQL",
-        "REDIS",
-        "UDP",
-    ]
-    if value.upper() not in known:
-        raise problem(
-            "invalid-value", f"“{value}” is not a protocol", remedy=f"Write one of {', '.join(known)}."
-        )
-    return value
-
-
 class SidecarPort(Model):
     number: Annotated[Int, Field(ge=0, le=65535)] = 0
-    protocol: Annotated[str, AfterValidator(_check_protocol)]
+    protocol: Annotated[str, AfterValidator(check_protocol)]
     name: PortName | None = None
 
 

@@ -1,0 +1,37 @@
+"""How a cluster finds what stands behind a ServiceEntry's host. Read by `cluster.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.name import outside_name
+from tulle.mesh.service import Resolution, Service, ServicePort
+from tulle.mesh.view import Cluster, Discovery
+from tulle.mesh.world import World
+
+_BY_NAME = {Resolution.DNS: Discovery.DNS, Resolution.DNS_ROUND_ROBIN: Discovery.DNS_ONE}
+
+
+def resolved(
+    world: World, made: Cluster, service: Service, port: ServicePort, query: EndpointQuery
+) -> Cluster:
+    """The cluster of a port, with its way to find addresses; `query` is for its endpoints."""
+    if made.tls is not None and not made.tls.names and service.server_names:
+        made = replace(made, tls=replace(made.tls, names=service.server_names))
+    if service.resolution is Resolution.NONE:
+        override = port.target if isinstance(port.target, int) and port.target != port.number else None
+        return replace(
+            made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="", port_override=override
+        )
+    if service.resolution not in _BY_NAME:
+        return made
+    domain = world.settings.cluster_domain
+    found = world.endpoints(query)
+    named = tuple(replace(each, address=outside_name(each.address, domain)) for each in found.endpoints)
+    return replace(
+        made,
+        discovery=_BY_NAME[service.resolution],
+        endpoint_set="",
+        named_endpoints=replace(found, name=made.name, endpoints=named),
+    )
