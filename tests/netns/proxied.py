@@ -165,6 +165,7 @@ class Bench:
     def begin(self) -> None:
         """An agent starts."""
         self.roster = Roster(self.host)
+        self.roster.reported.set()
         self._task = asyncio.create_task(self.roster.run())
 
     async def end(self) -> None:

@@ -72,6 +72,9 @@ class Roster:
         self._woken = asyncio.Event()
         self._names = NameTable()
         self._turns: WeakValueDictionary[Peers, asyncio.Lock] = WeakValueDictionary()
+        self.reported = asyncio.Event()
+        """To be set once the control plane was told of what an earlier agent left running, or cannot be told:
+        until then nothing leaves, as callers would not hear of it."""
 
     def desire(self, assignments: Mapping[Name, WorkloadAssignment]) -> None:
         """Everything that shall run here from now on: what is not in it is taken down."""
@@ -158,6 +161,7 @@ class Roster:
         """Wait until another incarnation is wanted and it is its turn to go, or none is wanted. A turn that
         it came by ends when it serves."""
         current = workload.assignment
+        await self.reported.wait()
         other = asyncio.create_task(self._until_other(name, current))
         try:
             if turn.held:

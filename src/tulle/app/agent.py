@@ -57,6 +57,8 @@ from tulle.model.agentapi import NameTable, Phase, WorkloadAssignment
 
 _log = structlog.get_logger("tulle.agent")
 _POLL_SECONDS = 0.05
+_REPORT_SECONDS = 5.0
+"""For the first report to be acknowledged, before what is not wanted any more leaves without."""
 _ADOPTION_SECONDS = 10.0
 """Less than a lease: while it lasts, the control plane goes by what it was told before."""
 
@@ -164,6 +166,10 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
         group.create_task(roster.run())
         await _adopted(paths, desired, roster)
         group.create_task(reports.run())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REPORT_SECONDS):
+                await reports.connected.wait()
+        roster.reported.set()
 
 
 async def _adopted(paths: Layout, desired: Desired, roster: Roster) -> None:
