@@ -20,6 +20,7 @@ from tests.wire.application import free_port
 from tests.wire.edge import edge
 
 API = "gateway.networking.k8s.io/v1"
+MORE = {"kind": "ListenerSet", "name": "more"}
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +44,7 @@ class Edge:
     """A gateway, and how to ask it."""
 
     tcp: int
+    more: int
     tls: int
     trust: ssl.SSLContext
 
@@ -65,7 +67,7 @@ def _route(kind: str, name: str, refs: list[dict[str, object]], **more: object) 
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
 
 
-def _documents(tcp: int, tls: int, pair: trustme.LeafCert) -> str:
+def _documents(tcp: int, more: int, tls: int, pair: trustme.LeafCert) -> str:
     services = {
         name: {"ports": [{"port": 7000, "name": "tcp"}], "command": name} for name in ("one", "two", "vault")
     }
@@ -92,8 +94,38 @@ def _documents(tcp: int, tls: int, pair: trustme.LeafCert) -> str:
             "apiVersion": API,
             "kind": "Gateway",
             "metadata": {"name": "edge", "namespace": "shop"},
-            "spec": {"gatewayClassName": "tulle", "listeners": listeners},
+            "spec": {
+                "gatewayClassName": "tulle",
+                "listeners": listeners,
+                "allowedListeners": {"namespaces": {"from": "Same"}},
+            },
         },
+        {
+            "apiVersion": API,
+            "kind": "ListenerSet",
+            "metadata": {"name": "more", "namespace": "shop"},
+            "spec": {
+                "parentRef": {"name": "edge"},
+                "listeners": [
+                    {"name": "tcp", "port": more, "protocol": "TCP"},
+                    {
+                        "name": "tls",
+                        "port": tls,
+                        "protocol": "TLS",
+                        "hostname": "more.example",
+                        "tls": {"mode": "Passthrough"},
+                    },
+                ],
+            },
+        },
+        _route("TCPRoute", "more", [{"name": "two", "port": 7000}], parentRefs=[MORE]),
+        _route(
+            "TLSRoute",
+            "more",
+            [{"name": "vault", "port": 7000}],
+            parentRefs=[MORE],
+            hostnames=["*.example"],
+        ),
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -122,7 +154,14 @@ def _documents(tcp: int, tls: int, pair: trustme.LeafCert) -> str:
 @pytest.fixture
 async def shop(tmp_path: Path) -> AsyncIterator[Edge]:
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    names = ("ends.example", "vault.example", "a.deep.example", "b.a.deep.example", "other.example")
+    names = (
+        "ends.example",
+        "vault.example",
+        "a.deep.example",
+        "b.a.deep.example",
+        "other.example",
+        "more.example",
+    )
     behind = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA).configure_cert(behind)
     trust = ssl.create_default_context()
@@ -133,10 +172,10 @@ async def shop(tmp_path: Path) -> AsyncIterator[Edge]:
             "two": await stack.enter_async_context(naming_application("two")),
             "vault": await stack.enter_async_context(naming_application("vault", behind)),
         }
-        made = Edge(free_port(), free_port(), trust)
+        made = Edge(free_port(), free_port(), free_port(), trust)
         pair = authority.issue_cert("ends.example", key_type=trustme.KeyType.ECDSA)
         await stack.enter_async_context(
-            edge(_documents(made.tcp, made.tls, pair), ("shop", "edge-istio"), servers, tmp_path)
+            edge(_documents(made.tcp, made.more, made.tls, pair), ("shop", "edge-istio"), servers, tmp_path)
         )
         yield made
 
@@ -157,3 +196,9 @@ async def test_tls_goes_by_its_server_name_and_ends_where_that_is_asked_for(shop
     assert await shop.ask(shop.tls, "other.example") == "closed"
     assert await shop.ask(shop.tls, "example.org") == "closed"
     assert await shop.ask(shop.tls) == "closed"
+
+
+async def test_listeners_of_a_listener_set_stand_beside_the_gateways_own(shop: Edge) -> None:
+    assert await shop.ask(shop.more) == "two"
+    assert await shop.ask(shop.tls, "more.example") == "vault"
+    assert await shop.ask(shop.tls, "other.example") == "closed"  # it is the other listener's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from tulle.kit.derived import Derived, Graph, Index, Table
 from tulle.mesh.problem import Problem
 from tulle.model.agentapi import Instance
 from tulle.model.findings import Severity
+from tulle.model.gateway_api import GROUP, ListenerSetSpec
 from tulle.model.meshconfig import MeshConfigSpec
 from tulle.model.resource import Key, Resource
 
@@ -17,6 +19,7 @@ WorkloadId = tuple[str, str]
 
 MESH_CONFIG = ("tulle.dev", "MeshConfig")
 NAMESPACE = ("", "Namespace")
+LISTENER_SET = (GROUP, "ListenerSet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Declaration:
         self._by_namespace: Index[tuple[str, str, str], Key, Resource[Any]] = Index(
             graph, self.resources, lambda key, _: ((key.group, key.kind, key.namespace),)
         )
+        self._listener_sets: Index[Key, Key, Resource[Any]] = Index(graph, self.resources, _parent_of_set)
         self._mesh_config: Derived[str, MeshConfigSpec] = Derived(
             graph, self._find_mesh_config, "mesh_config"
         )
@@ -61,6 +65,10 @@ class Declaration:
         if namespace is None:
             return self._by_kind.get((group, kind))
         return self._by_namespace.get((group, kind, namespace))
+
+    def listener_sets(self, gateway: Key) -> tuple[Resource[ListenerSetSpec], ...]:
+        """The ListenerSets that name this Gateway, the oldest first, taken in or not."""
+        return tuple(sorted(self._listener_sets.get(gateway), key=_oldest_first))
 
     def mesh_config(self) -> MeshConfigSpec:
         return self._mesh_config("")
@@ -105,3 +113,14 @@ def _age(resource: Resource[Any]) -> tuple[str, str, int, Key]:
     """The later it was created (or stands in the files), the larger."""
     place = resource.place("")
     return (resource.metadata.creation_timestamp or "", place.file, place.line, resource.key)
+
+
+def _oldest_first(resource: Resource[Any]) -> tuple[str, str, str]:
+    return (resource.metadata.creation_timestamp or "", resource.namespace, resource.name)
+
+
+def _parent_of_set(key: Key, resource: Resource[Any]) -> Iterator[Key]:
+    if (key.group, key.kind) == LISTENER_SET:
+        spec: ListenerSetSpec = resource.spec
+        ref = spec.parent_ref
+        yield Key(ref.group, ref.kind, ref.namespace or key.namespace, ref.name)

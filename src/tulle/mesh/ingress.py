@@ -49,6 +49,14 @@ def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft:
     )
 
 
+def with_ports_of(draft: Draft, sets: Iterable[Resource[gateway_api.ListenerSetSpec]]) -> Draft:
+    """The proxy of a Gateway with the ports that ListenerSets add."""
+    ports = {port.number: port for port in draft.gateway_ports}
+    for listener in (listener for each in sets for listener in each.spec.listeners):
+        ports.setdefault(listener.port, GatewayPort(listener.port, listener.name, listener.protocol))
+    return replace(draft, gateway_ports=tuple(ports[number] for number in sorted(ports)))
+
+
 def implied_proxies(
     gateways: Iterable[Resource[istio.GatewaySpec]], workloads: Iterable[Labels], namespace: str
 ) -> dict[str, Draft]:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway import gateways_of
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
+from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
@@ -23,7 +25,6 @@ from tulle.mesh.route.attachment import (
     ROUTES,
     VIRTUAL_SERVICE,
     AnyRoute,
-    GatewayResource,
 )
 from tulle.mesh.route.connection_route import hostnames
 from tulle.mesh.route.host import HostCells
@@ -33,7 +34,6 @@ from tulle.mesh.route.istio_server import (
     is_terminated,
     secret_name,
 )
-from tulle.mesh.route.listener_state import listener_states
 from tulle.mesh.route.parent import verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.workload import Workload
@@ -43,13 +43,7 @@ from tulle.model.istio import Server
 from tulle.model.resource import Key
 
 _NOT_FOUND = "reference-not-found"
-_CODES = {
-    "BackendNotFound": _NOT_FOUND,
-    "RefNotPermitted": "reference-not-permitted",
-    "InvalidKind": "invalid-reference-kind",
-    "InvalidCertificateRef": "invalid-certificate",
-}
-_KINDS = (*ALL_ROUTES, GATEWAY, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
+_KINDS = (*ALL_ROUTES, GATEWAY, LISTENER_SET, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
 
 
 class ReviewCells:
@@ -74,7 +68,9 @@ class ReviewCells:
             case kind if kind in ALL_ROUTES:
                 return tuple(self._route(resource))
             case kind if kind == GATEWAY:
-                return tuple(self._gateway(resource))
+                return tuple(review_gateway(self._world, resource))
+            case kind if kind == LISTENER_SET:
+                return tuple(review_listener_set(self._world, resource))
             case kind if kind == VIRTUAL_SERVICE:
                 return tuple(review_virtual_service(self._world, self._hosts, self._clusters, resource))
             case kind if kind == DESTINATION_RULE:
@@ -89,7 +85,7 @@ class ReviewCells:
         for index, ref in enumerate(route.spec.parent_refs):
             field = f"spec.parentRefs[{index}]"
             said = verdict(self._world, self._hosts.attachments, route, ref)
-            at_gateway |= (ref.group, ref.kind) == GATEWAY
+            at_gateway |= (ref.group, ref.kind) in (GATEWAY, LISTENER_SET)
             if said is not None and not said.accepted:
                 code = _NOT_FOUND if said.missing else "not-attached"
                 yield warning(route, field, code, said.message, "Correct the parentRef, or the parent.")
@@ -98,7 +94,7 @@ class ReviewCells:
                 message = "hostnames mean nothing at a Service: its own names are what callers use"
                 yield info(route, "spec.hostnames", "no-effect", message, "Remove hostnames.")
         for field, fault in faults(self._world, route, at_gateway):
-            yield warning(route, field, _CODES[fault.reason], fault.message, fault.remedy)
+            yield warning(route, field, CODES[fault.reason], fault.message, fault.remedy)
         for index, rule in enumerate(route.spec.rules):
             if not sum(ref.weight for ref in rule.backend_refs) and (
                 isinstance(rule, L4RouteRule) or not rule.filters
@@ -106,41 +102,6 @@ class ReviewCells:
                 message = "nothing is left to send to; its requests fail"
                 remedy = "Write backendRefs with a weight above 0."
                 yield warning(route, f"spec.rules[{index}]", "no-backend", message, remedy)
-
-    def _gateway(self, gateway: GatewayResource) -> Iterator[Problem]:
-        name = gateway.spec.gateway_class_name
-        if not self._world.handles_class(name):
-            if self._world.resource(Key(GATEWAY[0], "GatewayClass", "", name)) is None:
-                yield warning(
-                    gateway,
-                    "spec.gatewayClassName",
-                    _NOT_FOUND,
-                    f"there is no GatewayClass {name}, so nobody serves this Gateway",
-                    "Write gatewayClassName: tulle, or a GatewayClass of this name.",
-                )
-            return
-        for state in listener_states(self._world, gateway):
-            field = f"spec.listeners[{state.index}]"
-            if not state.supported:
-                message = f"protocol {state.listener.protocol} is not served; nobody listens"
-                remedy = "Write protocol: HTTP, HTTPS, TLS or TCP."
-                yield warning(gateway, f"{field}.protocol", "unsupported-protocol", message, remedy)
-            if state.conflict:
-                remedy = "Change the port, the protocol or the hostname of one of them."
-                yield warning(gateway, field, "listener-conflict", state.conflict_message, remedy)
-            if state.secret_reason:
-                code = _CODES[state.secret_reason]
-                remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
-                yield warning(gateway, f"{field}.tls.certificateRefs", code, state.secret_message, remedy)
-            if state.unknown_kinds:
-                message = state.kinds_message
-                yield warning(
-                    gateway,
-                    f"{field}.allowedRoutes.kinds",
-                    "invalid-reference-kind",
-                    message,
-                    "Remove the rest.",
-                )
 
     # -- Istio -----------------------------------------------------------------------------------
 

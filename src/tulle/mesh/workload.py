@@ -17,6 +17,7 @@ from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import HTTP_PROCESSING, Draft, Labels, WorkloadPort, matches
 from tulle.mesh.expansion import OWNERS, expand
+from tulle.mesh.listener_set import attached_sets
 from tulle.mesh.problem import Problem
 from tulle.mesh.view import Origin
 from tulle.model import gateway_api, istio
@@ -182,10 +183,16 @@ class WorkloadCells:
         for resource in self._by_id.get(at):
             for draft in self._drafts(resource.key):
                 if draft.id == at:
-                    return draft
+                    return self._with_sets(draft)
         if at[0] == self._declaration.settings.root_namespace:
             return self._implied("").get(at[1])
         return None
+
+    def _with_sets(self, draft: Draft) -> Draft:
+        """A gateway's proxy with the ports of the ListenerSets that the Gateway takes in."""
+        gateway = self._declaration.resources.get(draft.key) if draft.gateway else None
+        sets = attached_sets(self._declaration, gateway) if gateway is not None else ()
+        return ingress.with_ports_of(draft, sets) if sets else draft
 
     def _imply(self, _: str) -> dict[str, Draft]:
         gateways: tuple[Resource[istio.GatewaySpec], ...] = self._declaration.of_kind(*_ISTIO_GATEWAY)

@@ -151,7 +151,6 @@ _GATEWAY_API = (
         "listenersets",
         ("lset",),
         gateway_api.ListenerSetSpec,
-        not_honoured="it comes with gateways for connections",
     ),
     Kind(
         gateway_api.GROUP,

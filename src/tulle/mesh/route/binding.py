@@ -1,4 +1,4 @@
-"""Gateways of the Gateway API: which routes are bound to which of their listeners.
+"""Gateways and ListenerSets: which routes are bound to which of their listeners.
 
 Read by `gateway.py`, which builds what is served, and by `status.py`, which says why the rest is not.
 """
@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tulle.mesh.listener_set import takes_namespace
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
     GRPC_ROUTE,
     HTTP_ROUTE,
     AnyRoute,
     Attachments,
-    GatewayResource,
 )
 from tulle.mesh.route.common import age, intersection
 from tulle.mesh.route.connection_route import hostnames
-from tulle.mesh.route.listener_state import ListenerState, listener_states
+from tulle.mesh.route.listener_state import ListenerState
 from tulle.mesh.world import World
 from tulle.model.gateway_api import ParentReference
 from tulle.model.resource import Key
-
-_NAMESPACE_NAME = "kubernetes.io/metadata.name"
-"""The label that every namespace has by itself (Kubernetes, "Well-known labels")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +35,30 @@ class Bound:
 def bind(
     world: World,
     attachments: Attachments,
-    gateway: GatewayResource,
+    states: tuple[ListenerState, ...],
     route: AnyRoute,
     ref: ParentReference,
 ) -> Bound:
-    """To which listeners of this gateway a route is bound by one of its parentRefs."""
-    found = _bind(world, gateway, route, ref)
-    refused = _refused(world, attachments, gateway)
+    """To which listeners of a parent a route is bound by one of its parentRefs to it. `states`: all listeners
+    of this parent, a Gateway or a ListenerSet."""
+    found = _bind(world, states, route, ref)
+    refused = _refused(world, attachments, states)
     left = tuple(each for each in found.listeners if (each[0], route.key) not in refused)
     if found.listeners and not left:
         return Bound("Conflicted")
     return Bound(found.reason, left)
 
 
-def _bind(world: World, gateway: GatewayResource, route: AnyRoute, ref: ParentReference) -> Bound:
+def _bind(world: World, states: tuple[ListenerState, ...], route: AnyRoute, ref: ParentReference) -> Bound:
     named = [
         state
-        for state in listener_states(world, gateway)
+        for state in states
         if ref.section_name in (None, state.listener.name) and ref.port in (None, state.listener.port)
     ]
     if not named:
         return Bound("NoMatchingParent")
     kind = (route.key.group, route.key.kind)
-    allowing = [state for state in named if kind in state.kinds and _allows(world, gateway, state, route)]
+    allowing = [state for state in named if kind in state.kinds and _allows(world, state, route)]
     if not allowing:
         return Bound("NotAllowedByListeners")
     found = [(state.index, _hostnames(state, route)) for state in allowing]
@@ -68,10 +66,13 @@ def _bind(world: World, gateway: GatewayResource, route: AnyRoute, ref: ParentRe
     return Bound("Accepted", tuple(found)) if found else Bound("NoMatchingListenerHostname")
 
 
-def _refused(world: World, attachments: Attachments, gateway: GatewayResource) -> frozenset[tuple[int, Key]]:
+def _refused(
+    world: World, attachments: Attachments, states: tuple[ListenerState, ...]
+) -> frozenset[tuple[int, Key]]:
     """The routes that a listener does not take (index, key): of an HTTPRoute and a GRPCRoute with a host name
     in common only the older one holds (`GRPCRouteSpec.hostnames`)."""
-    parent = (gateway.key.group, gateway.key.kind, gateway.namespace, gateway.name)
+    owner = states[0].owner
+    parent = (owner.group, owner.kind, owner.namespace, owner.name)
     routes = [attachments.routes(kind, parent) for _, kind in (HTTP_ROUTE, GRPC_ROUTE)]
     if not all(routes):
         return frozenset()
@@ -82,8 +83,8 @@ def _refused(world: World, attachments: Attachments, gateway: GatewayResource) -
         found = {
             each
             for ref in route.spec.parent_refs
-            if is_parent(ref, route, gateway.key)
-            for each in _bind(world, gateway, route, ref).listeners
+            if _is_parent(ref, route, owner)
+            for each in _bind(world, states, route, ref).listeners
         }
         for index, names in found:
             if any(
@@ -97,19 +98,21 @@ def _refused(world: World, attachments: Attachments, gateway: GatewayResource) -
     return frozenset(refused)
 
 
-def bindings(
-    world: World, attachments: Attachments, gateway: GatewayResource
-) -> dict[int, dict[Key, tuple[str, ...]]]:
-    """For each listener by its index: the routes that are bound to it, with their host names there."""
-    found: dict[int, dict[Key, tuple[str, ...]]] = {}
-    key = gateway.key
-    refused = _refused(world, attachments, gateway)
-    parent = (key.group, key.kind, key.namespace, key.name)
+Bindings = dict[int, dict[Key, tuple[str, ...]]]
+"""For each listener of a parent by its index: the routes bound to it, with their host names there."""
+
+
+def bindings(world: World, attachments: Attachments, states: tuple[ListenerState, ...]) -> Bindings:
+    """What is bound to the listeners of one parent."""
+    found: Bindings = {}
+    owner = states[0].owner
+    refused = _refused(world, attachments, states)
+    parent = (owner.group, owner.kind, owner.namespace, owner.name)
     for route in (route for _, kind in ALL_ROUTES for route in attachments.routes(kind, parent)):
         for ref in route.spec.parent_refs:
-            if not is_parent(ref, route, key):
+            if not _is_parent(ref, route, owner):
                 continue
-            for index, names in _bind(world, gateway, route, ref).listeners:
+            for index, names in _bind(world, states, route, ref).listeners:
                 if (index, route.key) in refused:
                     continue
                 bound = found.setdefault(index, {})
@@ -117,25 +120,14 @@ def bindings(
     return found
 
 
-def is_parent(ref: ParentReference, route: AnyRoute, gateway: Key) -> bool:
-    """Whether a parentRef means this gateway."""
-    meant = Key(ref.group, ref.kind, ref.namespace or route.namespace, ref.name)
-    return meant == gateway
+def _is_parent(ref: ParentReference, route: AnyRoute, owner: Key) -> bool:
+    return Key(ref.group, ref.kind, ref.namespace or route.namespace, ref.name) == owner
 
 
-def _allows(world: World, gateway: GatewayResource, state: ListenerState, route: AnyRoute) -> bool:
+def _allows(world: World, state: ListenerState, route: AnyRoute) -> bool:
     """Whether a listener takes routes of this namespace (`AllowedRoutes.namespaces`)."""
-    namespaces = state.listener.allowed_routes.namespaces
-    match namespaces.from_:
-        case "All":
-            return True
-        case "Same":
-            return route.namespace == gateway.namespace
-        case "Selector":
-            written = world.resource(Key("", "Namespace", "", route.namespace))
-            labels = {_NAMESPACE_NAME: route.namespace}
-            labels |= written.metadata.labels if written is not None else {}
-            return namespaces.selector is not None and namespaces.selector.selects(labels)
+    said = state.listener.allowed_routes.namespaces
+    return takes_namespace(world.declaration, said, state.owner.namespace, route.namespace)
 
 
 def _hostnames(state: ListenerState, route: AnyRoute) -> tuple[str, ...]:

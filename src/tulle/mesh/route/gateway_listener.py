@@ -13,7 +13,7 @@ from tulle.mesh.route.binding import bindings
 from tulle.mesh.route.common import age, covers, specificity
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.host import HostCells
-from tulle.mesh.route.listener_state import ListenerState, listener_states
+from tulle.mesh.route.listener_state import ListenerState, listener_states, of_parent
 from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
@@ -36,28 +36,31 @@ _MISDIRECTED = 421
 
 def standard_servers(world: World, hosts: HostCells, gateway: GatewayResource) -> tuple[Server, ...]:
     """What the listeners that can serve ask of the gateway's proxy."""
-    bound = bindings(world, hosts.attachments, gateway)
-    serving = [state for state in listener_states(world, gateway) if state.serves]
+    states = listener_states(world, gateway)
+    serving = [state for state in states if state.serves]
+    bound = {
+        owner: bindings(world, hosts.attachments, of_parent(states, owner))
+        for owner in {state.owner for state in serving}
+    }
     found: list[Server] = []
     for state in serving:
         others = [each for each in serving if each is not state and each.listener.port == state.listener.port]
-        routes = bound.get(state.index, {})
+        routes = bound[state.owner].get(state.index, {})
         if state.protocol in ("TLS", "TCP"):
-            found.append(_connections(world, gateway, state, others, routes))
+            found.append(_connections(world, state, others, routes))
         else:
-            found.append(_server(hosts, gateway, state, others, routes))
+            found.append(_server(hosts, state, others, routes))
     return tuple(found)
 
 
 def _server(
     hosts: HostCells,
-    gateway: GatewayResource,
     state: ListenerState,
     others: list[ListenerState],
     bound: Mapping[Key, tuple[str, ...]],
 ) -> Server:
     port = state.listener.port
-    origin = _origin(gateway, state)
+    origin = _origin(state)
     made = [
         VirtualHost(f"{domain}:{port}", (domain,), _routes(hosts, state, bound, domain), origin)
         for domain in _domains(state, others, bound)
@@ -66,9 +69,9 @@ def _server(
         return Server(port, "HTTP", origin, tuple(made))
     taken = {domain for host in made for domain in host.domains}
     made += [_misdirected(each.hostname, port, origin) for each in others if each.hostname not in taken]
-    table = f"https.{port}.{state.listener.name}.{gateway.name}.{gateway.namespace}"
+    table = f"https.{port}.{state.full_name}"
     chain = GatewayChain(
-        name=f"https.{state.listener.name}.{gateway.name}.{gateway.namespace}",
+        name=f"https.{state.full_name}",
         then=HttpChain(table, f"outbound_{table}"),
         origin=origin,
         server_names=() if state.hostname == "*" else (state.hostname,),
@@ -77,8 +80,9 @@ def _server(
     return Server(port, "HTTPS", origin, tuple(made), table, (chain,))
 
 
-def _origin(gateway: GatewayResource, state: ListenerState) -> Origin:
-    return Origin("Gateway", gateway.namespace, gateway.name, f"spec.listeners[{state.index}]")
+def _origin(state: ListenerState) -> Origin:
+    owner = state.owner
+    return Origin(owner.kind, owner.namespace, owner.name, f"spec.listeners[{state.index}]")
 
 
 def _domains(
@@ -124,14 +128,13 @@ def _misdirected(hostname: str, port: int, origin: Origin) -> VirtualHost:
 
 def _connections(
     world: World,
-    gateway: GatewayResource,
     state: ListenerState,
     others: list[ListenerState],
     bound: Mapping[Key, tuple[str, ...]],
 ) -> Server:
     """A listener whose connections are passed on: TLS by SNI, whether it ends here or not, TCP as a whole."""
-    here = _origin(gateway, state)
-    label = f"{state.protocol.lower()}.{state.listener.name}.{gateway.name}.{gateway.namespace}"
+    here = _origin(state)
+    label = f"{state.protocol.lower()}.{state.full_name}"
     tls = ServerTls(state.secrets) if state.terminates else None
     chains: list[GatewayChain] = []
     for number, domain in enumerate(_domains(state, others, bound)):

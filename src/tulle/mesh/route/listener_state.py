@@ -1,14 +1,16 @@
-"""The listeners of a Gateway of the Gateway API: what keeps each from serving, and which routes it takes.
+"""The listeners of a Gateway and its ListenerSets: what keeps each from serving, which routes it takes.
 
 Read by `binding.py`, `gateway_listener.py`, `status.py` and `review.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from tulle.mesh.listener_set import ListenerSet, attached_sets
 from tulle.mesh.policy.certificate import certificate_fault
-from tulle.mesh.route.attachment import GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE, GatewayResource
+from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE, GatewayResource
 from tulle.mesh.route.common import covers
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.world import World
@@ -30,7 +32,10 @@ _NO_KIND: tuple[tuple[str, str], ...] = ()
 class ListenerState:
     """One listener, with what keeps it from serving. Reasons are those of the specification."""
 
+    owner: Key
+    """The Gateway or the ListenerSet that it is written in."""
     index: int
+    """Its place there."""
     listener: Listener
     conflict: str = ""
     """`HostnameConflict` or `ProtocolConflict`"""
@@ -47,6 +52,17 @@ class ListenerState:
     @property
     def protocol(self) -> str:
         return self.listener.protocol.upper()
+
+    @property
+    def group(self) -> str:
+        """Protocols that may share a port: HTTPS and TLS are told apart by SNI."""
+        return "TLS" if self.protocol == "HTTPS" else self.protocol
+
+    @property
+    def full_name(self) -> str:
+        """A name that no other listener of the same proxy has."""
+        kind = "" if self.owner.kind == "Gateway" else f"{self.owner.kind}/"
+        return f"{self.listener.name}.{kind}{self.owner.name}.{self.owner.namespace}"
 
     @property
     def passes_through(self) -> bool:
@@ -109,13 +125,35 @@ class ListenerState:
 
 
 def listener_states(world: World, gateway: GatewayResource) -> tuple[ListenerState, ...]:
-    """The listeners in the order in which they are written."""
-    return tuple(_state(world, gateway, index) for index in range(len(gateway.spec.listeners)))
+    """The listeners of a Gateway as they are written, then those of its ListenerSets, oldest first."""
+    made = [_state(world, gateway, index) for index in range(len(gateway.spec.listeners))]
+    made = [replace(each, conflict=_conflict(each, made)) for each in made]
+    for listeners in attached_sets(world.declaration, gateway):
+        for index in range(len(listeners.spec.listeners)):
+            # Who comes first keeps what is his (`ListenerSetSpec.listeners`, precedence); a listener that was
+            # refused is in nobody's way.
+            state = _state(world, listeners, index)
+            standing = [each for each in made if each.owner == gateway.key or not each.conflict]
+            made.append(replace(state, conflict=_conflict(state, standing)))
+    return tuple(made)
 
 
-def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
-    listener = gateway.spec.listeners[index]
-    possible = ListenerState(index, listener).possible_kinds
+def gateway_of(world: World, listeners: ListenerSet) -> GatewayResource | None:
+    """The Gateway that a ListenerSet means, if there is one."""
+    ref = listeners.spec.parent_ref
+    if (ref.group, ref.kind) != GATEWAY:
+        return None
+    return world.resource(Key(*GATEWAY, ref.namespace or listeners.namespace, ref.name))
+
+
+def of_parent(states: Iterable[ListenerState], owner: Key) -> tuple[ListenerState, ...]:
+    """Those of one Gateway or ListenerSet."""
+    return tuple(each for each in states if each.owner == owner)
+
+
+def _state(world: World, owner: GatewayResource | ListenerSet, index: int) -> ListenerState:
+    listener = owner.spec.listeners[index]
+    possible = ListenerState(owner.key, index, listener).possible_kinds
     asked = [(kind.group, kind.kind) for kind in listener.allowed_routes.kinds]
     kinds = tuple(kind for kind in dict.fromkeys(asked or possible) if kind in possible)
     secrets: list[str] = []
@@ -124,15 +162,15 @@ def _state(world: World, gateway: GatewayResource, index: int) -> ListenerState:
         reason, message = "InvalidCertificateRef", "protocol HTTPS needs tls with certificateRefs"
     if listener.tls is not None and listener.tls.mode == "Terminate":
         for ref in listener.tls.certificate_refs:
-            fault = certificate_ref_fault(world, gateway.key, ref)
+            fault = certificate_ref_fault(world, owner.key, ref)
             if fault is None:
-                secrets.append(f"{ref.namespace or gateway.namespace}/{ref.name}")
+                secrets.append(f"{ref.namespace or owner.namespace}/{ref.name}")
             elif not reason:
                 reason, message = fault
     return ListenerState(
+        owner=owner.key,
         index=index,
         listener=listener,
-        conflict=_conflict(gateway.spec.listeners, index),
         kinds=kinds,
         unknown_kinds=any(kind not in possible for kind in asked),
         secrets=tuple(secrets),
@@ -152,18 +190,9 @@ def certificate_ref_fault(world: World, referrer: Key, ref: SecretObjectReferenc
     return ("InvalidCertificateRef", wrong) if wrong else None
 
 
-def _conflict(listeners: tuple[Listener, ...], index: int) -> str:
+def _conflict(mine: ListenerState, all_of: Iterable[ListenerState]) -> str:
     """Listeners on one port must have one protocol and distinct host names (`GatewaySpec.listeners`)."""
-    mine = listeners[index]
-    others = [each for each in listeners if each is not mine and each.port == mine.port]
-    if any(_group(each) != _group(mine) for each in others):
+    others = [each for each in all_of if each is not mine and each.listener.port == mine.listener.port]
+    if any(each.group != mine.group for each in others):
         return "ProtocolConflict"
-    if any((each.hostname or "") == (mine.hostname or "") for each in others):
-        return "HostnameConflict"
-    return ""
-
-
-def _group(listener: Listener) -> str:
-    """What may share a port: HTTPS and TLS are told apart by SNI."""
-    protocol = listener.protocol.upper()
-    return "TLS" if protocol == "HTTPS" else protocol
+    return "HostnameConflict" if any(each.hostname == mine.hostname for each in others) else ""

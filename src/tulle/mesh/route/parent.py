@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tulle.mesh.declaration import LISTENER_SET
+from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.name import service_host
 from tulle.mesh.route.attachment import (
     GATEWAY,
@@ -21,6 +23,7 @@ from tulle.mesh.route.attachment import (
 )
 from tulle.mesh.route.binding import bind
 from tulle.mesh.route.gateway_api import names_port
+from tulle.mesh.route.listener_state import gateway_of, listener_states, of_parent
 from tulle.mesh.view import Protocol
 from tulle.mesh.world import World
 from tulle.model.gateway_api import ParentReference
@@ -56,6 +59,8 @@ def verdict(world: World, attachments: Attachments, route: AnyRoute, ref: Parent
     namespace = ref.namespace or route.namespace
     if (ref.group, ref.kind) == GATEWAY:
         return _of_gateway(world, attachments, route, ref, namespace)
+    if (ref.group, ref.kind) == LISTENER_SET:
+        return _of_listener_set(world, attachments, route, ref, namespace)
     if (ref.group, ref.kind) == ("", "Service"):
         return _of_service(world, attachments, route, ref, namespace)
     return Verdict("NoMatchingParent", f"{ref.kind} ({ref.group or 'core'}) cannot be the parent of a route")
@@ -69,7 +74,24 @@ def _of_gateway(
         return Verdict("NoMatchingParent", f"there is no Gateway {namespace}/{ref.name}", missing=True)
     if not world.handles_class(gateway.spec.gateway_class_name):
         return None
-    bound = bind(world, attachments, gateway, route, ref)
+    states = of_parent(listener_states(world, gateway), gateway.key)
+    bound = bind(world, attachments, states, route, ref)
+    return Verdict(bound.reason, _REFUSALS.get(bound.reason, ""))
+
+
+def _of_listener_set(
+    world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
+) -> Verdict | None:
+    listeners: ListenerSet | None = world.resource(Key(*LISTENER_SET, namespace, ref.name))
+    if listeners is None:
+        return Verdict("NoMatchingParent", f"there is no ListenerSet {namespace}/{ref.name}", missing=True)
+    gateway = gateway_of(world, listeners)
+    if gateway is None or not world.handles_class(gateway.spec.gateway_class_name):
+        return None
+    states = of_parent(listener_states(world, gateway), listeners.key)
+    if not states:
+        return Verdict("NoMatchingParent", f"the Gateway does not take in ListenerSet {namespace}/{ref.name}")
+    bound = bind(world, attachments, states, route, ref)
     return Verdict(bound.reason, _REFUSALS.get(bound.reason, ""))
 
 

@@ -242,7 +242,7 @@ class GatewaySpec(Model):
         NotHonoured("a gateway's address is chosen by the mesh"),
     ] = ()
     infrastructure: GatewayInfrastructure | None = None
-    allowed_listeners: Annotated[AllowedListeners | None, NotHonoured("ListenerSet is not known yet")] = None
+    allowed_listeners: AllowedListeners | None = None
     tls: GatewayTLSConfig | None = None
     default_scope: Annotated[
         Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")

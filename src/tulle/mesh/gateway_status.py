@@ -1,0 +1,128 @@
+"""The status of Gateways and ListenerSets, with those of their listeners. Read by `status.py`."""
+
+from __future__ import annotations
+
+from tulle.mesh.condition import Json, condition
+from tulle.mesh.declaration import LISTENER_SET
+from tulle.mesh.ingress import workload_name
+from tulle.mesh.listener_set import ListenerSet
+from tulle.mesh.route.attachment import Attachments, GatewayResource
+from tulle.mesh.route.binding import bindings
+from tulle.mesh.route.listener_state import ListenerState, gateway_of, listener_states, of_parent
+from tulle.mesh.world import World
+
+_States = tuple[ListenerState, ...]
+_Said = tuple[bool, str, str]
+"""Whether a condition holds, its reason and its message."""
+
+
+def gateway_status(world: World, attachments: Attachments, gateway: GatewayResource) -> Json | None:
+    """None for a Gateway of another controller."""
+    if not world.handles_class(gateway.spec.gateway_class_name):
+        return None
+    generation = gateway.metadata.generation
+    states = listener_states(world, gateway)
+    own = of_parent(states, gateway.key)
+    accepted = _accepted(own)
+    proxy = world.workload((gateway.namespace, workload_name(gateway.name)))
+    addresses = proxy.addresses if proxy is not None else ()
+    if not addresses:
+        programmed = (False, "AddressNotAssigned", "no address is left")
+    elif not accepted[0]:
+        programmed = (False, "Invalid", accepted[2])
+    else:
+        programmed = (True, "Programmed", accepted[2])
+    status: Json = {
+        "addresses": [{"type": "IPAddress", "value": address} for address in addresses],
+        "conditions": [
+            condition("Accepted", *accepted, generation),
+            condition("Programmed", *programmed, generation),
+        ],
+        "listeners": _listeners(world, attachments, own, states, generation),
+    }
+    if gateway.spec.allowed_listeners is not None:
+        sets = {state.owner for state in states if state.owner.kind == LISTENER_SET[1] and state.serves}
+        status["attachedListenerSets"] = len(sets) if accepted[0] else 0
+    return status
+
+
+def listener_set_status(world: World, attachments: Attachments, listeners: ListenerSet) -> Json | None:
+    """None where nobody knows whose it is: its Gateway does not exist, or is another controller's."""
+    gateway = gateway_of(world, listeners)
+    if gateway is None or not world.handles_class(gateway.spec.gateway_class_name):
+        return None
+    generation = listeners.metadata.generation
+    states = listener_states(world, gateway)
+    own = of_parent(states, listeners.key)
+    if not own:
+        refused = (False, "NotAllowed", "allowedListeners of the Gateway do not let this ListenerSet in")
+        accepted = programmed = refused
+    elif not _accepted(of_parent(states, gateway.key))[0]:
+        message = "the Gateway is not accepted"
+        accepted, programmed = (False, "ParentNotAccepted", message), (False, "ParentNotProgrammed", message)
+    else:
+        accepted = _accepted(own)
+        programmed = (True, "Programmed", accepted[2]) if accepted[0] else accepted
+    status: Json = {
+        "conditions": [
+            condition("Accepted", *accepted, generation),
+            condition("Programmed", *programmed, generation),
+        ]
+    }
+    if own:
+        status["listeners"] = _listeners(world, attachments, own, states, generation)
+    return status
+
+
+def _accepted(own: _States) -> _Said:
+    """Whether a parent with these listeners is accepted: one that can be served is enough."""
+    wrong = [state.listener.name for state in own if not state.serves]
+    message = f"not served: {', '.join(wrong)}" if wrong else ""
+    return len(wrong) < len(own), "ListenersNotValid" if wrong else "Accepted", message
+
+
+def _listeners(
+    world: World, attachments: Attachments, own: _States, states: _States, generation: int
+) -> list[Json]:
+    bound = bindings(world, attachments, own)
+    return [
+        {
+            "name": state.listener.name,
+            "supportedKinds": [{"group": group, "kind": kind} for group, kind in state.kinds],
+            "attachedRoutes": len(bound.get(state.index, {})),
+            "conditions": _listener_conditions(state, states, generation),
+        }
+        for state in own
+    ]
+
+
+def _listener_conditions(state: ListenerState, states: _States, generation: int) -> list[Json]:
+    accepted: _Said = (True, "Accepted", "")
+    if not state.supported:
+        accepted = (False, "UnsupportedProtocol", f"{state.listener.protocol} is not served")
+    elif state.conflict:
+        accepted = (False, state.conflict, state.conflict_message)
+    resolved: _Said = (True, "ResolvedRefs", "")
+    if state.secret_reason:
+        resolved = (False, state.secret_reason, state.secret_message)
+    elif state.unknown_kinds:
+        resolved = (False, "InvalidRouteKinds", state.kinds_message)
+    programmed: _Said = (True, "Programmed", "")
+    if not state.serves:
+        # In a ListenerSet the conflict itself is the reason (`ListenerEntryConditionProgrammed`).
+        in_set = state.owner.kind == LISTENER_SET[1]
+        reason = state.conflict if in_set and state.conflict else "Invalid"
+        programmed = (False, reason, accepted[2] or resolved[2])
+    conflicted = (bool(state.conflict), state.conflict or "NoConflicts", state.conflict_message)
+    conditions = [
+        condition("Accepted", *accepted, generation),
+        condition("Programmed", *programmed, generation),
+        condition("ResolvedRefs", *resolved, generation),
+        condition("Conflicted", *conflicted, generation),
+    ]
+    if any(state.overlaps(other) for other in states):
+        message = "another listener on this port has a certificate for some of these host names"
+        conditions.append(
+            condition("OverlappingTLSConfig", True, "OverlappingHostnames", message, generation)
+        )
+    return conditions

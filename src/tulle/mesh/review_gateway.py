@@ -1,0 +1,79 @@
+"""What is wrong with Gateways and ListenerSets of the Gateway API. Read by `review.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tulle.mesh.listener_set import ListenerSet
+from tulle.mesh.problem import Problem, warning
+from tulle.mesh.route.attachment import GATEWAY, GatewayResource
+from tulle.mesh.route.listener_state import ListenerState, gateway_of, listener_states, of_parent
+from tulle.mesh.world import World
+from tulle.model.resource import Key, Resource
+
+_NOT_FOUND = "reference-not-found"
+CODES = {
+    "BackendNotFound": _NOT_FOUND,
+    "RefNotPermitted": "reference-not-permitted",
+    "InvalidKind": "invalid-reference-kind",
+    "InvalidCertificateRef": "invalid-certificate",
+}
+"""The codes of findings for the specification's reasons of the condition ResolvedRefs."""
+
+
+def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
+    """The problems of a Gateway and of its own listeners."""
+    name = gateway.spec.gateway_class_name
+    if not world.handles_class(name):
+        if world.resource(Key(GATEWAY[0], "GatewayClass", "", name)) is None:
+            yield warning(
+                gateway,
+                "spec.gatewayClassName",
+                _NOT_FOUND,
+                f"there is no GatewayClass {name}, so nobody serves this Gateway",
+                "Write gatewayClassName: tulle, or a GatewayClass of this name.",
+            )
+        return
+    for state in of_parent(listener_states(world, gateway), gateway.key):
+        yield from _listener(gateway, state)
+
+
+def review_listener_set(world: World, listeners: ListenerSet) -> Iterator[Problem]:
+    """The problems of a ListenerSet and of its listeners."""
+    ref = listeners.spec.parent_ref
+    gateway = gateway_of(world, listeners)
+    if gateway is None:
+        message = f"there is no Gateway {ref.namespace or listeners.namespace}/{ref.name}"
+        if (ref.group, ref.kind) != GATEWAY:
+            message = f"{ref.kind} ({ref.group or 'core'}) cannot take in listeners"
+        remedy = "Apply the Gateway, or correct the parentRef."
+        yield warning(listeners, "spec.parentRef", _NOT_FOUND, message, remedy)
+        return
+    if not world.handles_class(gateway.spec.gateway_class_name):
+        return
+    states = of_parent(listener_states(world, gateway), listeners.key)
+    if not states:
+        message = f"Gateway {gateway.namespace}/{gateway.name} does not let this ListenerSet in"
+        remedy = "Write allowedListeners in the Gateway."
+        yield warning(listeners, "spec.parentRef", "not-attached", message, remedy)
+    for state in states:
+        yield from _listener(listeners, state)
+
+
+def _listener(owner: Resource[Any], state: ListenerState) -> Iterator[Problem]:
+    field = f"spec.listeners[{state.index}]"
+    if not state.supported:
+        message = f"protocol {state.listener.protocol} is not served; nobody listens"
+        remedy = "Write protocol: HTTP, HTTPS, TLS or TCP."
+        yield warning(owner, f"{field}.protocol", "unsupported-protocol", message, remedy)
+    if state.conflict:
+        remedy = "Change the port, the protocol or the hostname of one of them."
+        yield warning(owner, field, "listener-conflict", state.conflict_message, remedy)
+    if state.secret_reason:
+        code = CODES[state.secret_reason]
+        remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
+        yield warning(owner, f"{field}.tls.certificateRefs", code, state.secret_message, remedy)
+    if state.unknown_kinds:
+        at = f"{field}.allowedRoutes.kinds"
+        yield warning(owner, at, "invalid-reference-kind", state.kinds_message, "Remove the rest.")
