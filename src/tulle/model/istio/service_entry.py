@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import DestinationHost, Subnet, is_address, is_full_name
 from tulle.model.istio.shared import Namespaces, check_protocol
-from tulle.model.istio.workload_entry import WorkloadEntrySpec
-from tulle.model.schema import DnsLabel, Labels, Model, NotHonoured, Port, problem
+from tulle.model.istio.workload_entry import PortLabel, WorkloadEntrySpec
+from tulle.model.schema import Labels, Model, NotHonoured, Port, problem
 
 Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
 _BY_NAME = ("DNS", "DNS_ROUND_ROBIN")
@@ -27,7 +27,7 @@ class ServicePort(Model):
         str, Field(max_length=256), AfterValidator(lambda text: check_protocol(text) if text else text)
     ] = ""
     """"": detected"""
-    name: DnsLabel
+    name: PortLabel
     target_port: Port | None = None
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import is_address, is_full_name
-from tulle.model.schema import Int, Labels, Model, NotHonoured, Port, check_dns_label, exactly_one, problem
+from tulle.model.schema import Int, Labels, Model, NoEffect, NotHonoured, Port, exactly_one, problem
 
 _UNIX = "unix://"
 _NAME = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
@@ -38,16 +38,23 @@ def _check_address(value: str) -> str:
     return value
 
 
+def _check_port_name(value: str) -> str:
+    if len(value) > 63 or not _NAME.fullmatch(value):
+        raise problem(
+            "invalid-port-name", f"“{value}” is not the name of a port", remedy="Use letters, digits and “-”."
+        )
+    return value
+
+
+PortLabel = Annotated[str, AfterValidator(_check_port_name)]
+"""A port's name (`ValidatePortName`: letters of either case)."""
+
+
 def _check_ports(value: dict[str, int]) -> dict[str, int]:
     for name in value:
-        if len(name) >= 63 or not _NAME.fullmatch(name):
-            raise problem(
-                "invalid-port-name",
-                f"“{name}” is not the name of a port",
-                remedy="Use letters, digits and “-”.",
-                field=name,
-            )
-        check_dns_label(name)
+        _check_port_name(name)
+        if len(name) == 63:  # the CRD's rule is narrower by one
+            raise problem("invalid-port-name", f"“{name}” is too long", remedy="Use 62 letters at most.")
     return value
 
 
@@ -65,7 +72,7 @@ class WorkloadTemplate(Model):
     network: Annotated[
         str,
         Field(max_length=2048),
-        NotHonoured("there is one network: every address is reached directly", bool),
+        NoEffect("there is one network: every address is reached directly, and without one nothing is"),
     ] = ""
     locality: Annotated[str, Field(max_length=2048)] = ""
     """region/zone/sub-zone"""
