@@ -21,6 +21,7 @@ import structlog
 from tulle.ads import wire
 from tulle.ads.cache import Cache, Changed
 from tulle.ads.disk import CorruptError, Disk
+from tulle.ads.keepalive import keepalive
 from tulle.ads.mirror import PROXY_TYPES, Downstream, Mirror
 from tulle.ads.outage import ANEW, ENDED, Outage
 from tulle.ads.resource import Resource
@@ -29,15 +30,13 @@ from tulle.kit.backoff import Backoff
 
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", -1),  # upstream is trusted, and a first response has everything
-    # A control plane whose machine has vanished is noticed before a lease (20 s) has ended.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),  # a stream on which nothing changes is asked too (2 pings else)
-    # The streams wait between their tries; the connection below them must not wait on its own.
+    # A control plane that has vanished is noticed, and another connection made, before a lease (20 s) ends.
+    *keepalive(silence_seconds=10, answer_seconds=5),
+    # Who calls waits between its tries; the connection below must not wait on its own (up to two minutes).
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one try may take: a slow link is a link
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    # Two channels to one control plane with two certificates are two connections.
     ("grpc.use_local_subchannel_pool", 1),
 )
 _EOF: Any = vars(grpc.aio)["EOF"]  # missing in the published types

@@ -22,6 +22,7 @@ import structlog
 from tulle.ads import wire
 from tulle.ads.cache import Cache, View
 from tulle.ads.channel import Progress, Response
+from tulle.ads.keepalive import keepalive
 from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD
 from tulle.ads.stateoftheworld import StateOfTheWorld
 from tulle.ads.status import NodeStatus, StatusBoard
@@ -37,10 +38,8 @@ MAXIMUM_NAMES = 200_000
 SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAXIMUM_REQUEST),
     ("grpc.max_send_message_length", -1),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),  # a stream on which nothing changes is asked too (2 pings else)
+    *keepalive(silence_seconds=20, answer_seconds=10),
+    # A client that asks more often than this is told to go away (too_many_pings); ours ask every 10 s.
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
 import grpc
 import grpc.aio
 import structlog
 from pydantic import ValidationError
 
+from tulle.ads.client import CHANNEL_OPTIONS
 from tulle.agent.credentials import Credentials, CredentialsError
 from tulle.agent.join import JoinRefused, JoinUnreachable, join
 from tulle.identity import spiffe, svid
@@ -27,19 +28,6 @@ from tulle.kit.clock import Clock
 from tulle.model.agentapi import LEFT, SIGN, LeftRequest, SignRequest, SignResponse
 
 _SIGN_SECONDS = 10.0
-_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    # A control plane that hangs or whose machine is gone is noticed; whoever answers is never pinged.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    # gRPC's own waits go up to two minutes and fail every call meanwhile; the callers have theirs.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    # How long one try may take, the handshake included: a slow link is a link.
-    ("grpc.min_reconnect_backoff_ms", 5_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.max_receive_message_length", -1),
-    # Two channels to one control plane with two certificates are two connections.
-    ("grpc.use_local_subchannel_pool", 1),
-)
 
 _log = structlog.get_logger("tulle.upstream")
 
@@ -91,14 +79,14 @@ class Upstream:
         assert self._channel is not None, "start comes first"
         return self._channel
 
-    def open_channel(self, options: Iterable[tuple[str, Any]] = _OPTIONS) -> grpc.aio.Channel:
+    def open_channel(self) -> grpc.aio.Channel:
         """Another connection with the certificate of now, for the caller to close."""
         held = self.svid
         return grpc.aio.secure_channel(
             self._target,
             grpc.ssl_channel_credentials(held.root_pem, held.key_pem, held.chain_pem),
             options=[
-                *options,
+                *CHANNEL_OPTIONS,
                 ("grpc.ssl_target_name_override", spiffe.controlplane_name(held.identity.trust_domain)),
             ],
         )

@@ -24,7 +24,6 @@ from typing import NoReturn
 import structlog
 
 from tulle.ads.cache import Cache, Key
-from tulle.ads.client import CHANNEL_OPTIONS
 from tulle.ads.client import Upstream as DiscoveryUpstream
 from tulle.ads.disk import Disk
 from tulle.ads.resource import NAMES, WORKLOAD
@@ -116,7 +115,7 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
     )
     closing.push_async_callback(upstream.close)
     discovery = DiscoveryUpstream(
-        lambda: upstream.open_channel(CHANNEL_OPTIONS),
+        upstream.open_channel,
         cache,
         downstream=server,
         disk=Disk(folder / "cache"),

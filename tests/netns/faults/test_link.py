@@ -83,7 +83,7 @@ def test_a_link_that_is_half_open_is_given_up_and_made_anew(three: Mesh, link: L
     with load(three, "client.three", URL, *ALL) as outcome:
         link.lose()
         change(three, 3)
-        wait_for("the change has come over a new connection", lambda: arrived(three, 3), patience=180)
+        wait_for("the change has come over a new connection", lambda: arrived(three, 3))
         all_ready(three)
     tell("link half-open", outcome)
     assert outcome.failures() == []
