@@ -1,11 +1,15 @@
 """ratings: stars of a book by reader. gRPC on port 9080: bookshop.Ratings/Get(StringValue) -> Struct."""
 
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import grpc
-from google.protobuf.struct_pb2 import Struct
-from google.protobuf.wrappers_pb2 import StringValue
+try:
+    import grpc
+    from google.protobuf.struct_pb2 import Struct
+    from google.protobuf.wrappers_pb2 import StringValue
+except ImportError as missing:
+    sys.exit(f"{missing}: before `tulle up`, export PATH=$PWD/.venv/bin:$PATH (as the README does)")
 
 STARS = {"1": {"Ada": 5, "Bob": 4}, "2": {"Ada": 4, "Bob": 5}}
 

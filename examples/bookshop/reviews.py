@@ -1,11 +1,16 @@
 """reviews: what readers think. HTTP on port 9080; v2 and v3 ask ratings (gRPC) for stars."""
 
 import os
+import sys
 
-import grpc
-from google.protobuf.struct_pb2 import Struct
-from google.protobuf.wrappers_pb2 import StringValue
 from serving import NAME, Answer, as_json, serve
+
+try:
+    import grpc
+    from google.protobuf.struct_pb2 import Struct
+    from google.protobuf.wrappers_pb2 import StringValue
+except ImportError as missing:
+    sys.exit(f"{missing}: before `tulle up`, export PATH=$PWD/.venv/bin:$PATH (as the README does)")
 
 STARS = os.environ.get("STARS", "")
 VERSION = {"": "v1", "black": "v2", "red": "v3"}[STARS]
