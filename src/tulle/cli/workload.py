@@ -49,7 +49,7 @@ def _named(status: Status, namespace: str, name: str) -> WorkloadStatus | None:
     for each in here:
         if each.name == name:
             return each
-    owners = {f"{kind}/{name}" for kind in ("Deployment", "StatefulSet", "Job")}
+    owners = {f"{kind}/{name}" for kind in ("Deployment", "StatefulSet", "DaemonSet", "Job")}
     replicas = [each for each in here if name in each.services or each.owner in owners]
     return min(replicas, key=_first_ready) if replicas else None
 

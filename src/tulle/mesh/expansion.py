@@ -1,7 +1,8 @@
-"""The workloads that one resource declares: App, Deployment, StatefulSet, Job, Pod, and a Gateway's proxy.
+"""The workloads that one resource declares: App, Deployment, StatefulSet, DaemonSet, Job, Pod, and a
+Gateway's proxy.
 
 Pure; read by `workload.py`. A workload is NAME in its namespace; replicas are NAME-1, NAME-2, ... (those
-of a StatefulSet NAME-0, NAME-1, ..., as on Kubernetes).
+of a StatefulSet NAME-0, NAME-1, ..., as on Kubernetes). A DaemonSet is one workload: a mesh has one host.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ OWNERS = frozenset(
         (app.GROUP, "App"),
         ("apps", "Deployment"),
         ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
         ("batch", "Job"),
         ("", "Pod"),
         (gateway_api.GROUP, "Gateway"),
@@ -39,6 +41,8 @@ def expand(resource: Resource[Any]) -> tuple[Draft, ...]:
             return tuple(_of_deployment(resource))
         case ("apps", "StatefulSet"):
             return tuple(_of_stateful_set(resource))
+        case ("apps", "DaemonSet"):
+            return (_of_template(resource, resource.spec.template, resource.name),)
         case ("batch", "Job"):
             return (_of_job(resource),)
         case ("", "Pod"):

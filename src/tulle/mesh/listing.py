@@ -117,5 +117,6 @@ def _app_services(resource: Resource[app.AppSpec], cluster_domain: str) -> Itera
                     key=resource.key,
                     field=field,
                     selector=((APP_LABEL, name),),
-                )
+                ),
+                external=all(process.external for process in service.variants().values()),
             )

@@ -6,13 +6,14 @@ name too).
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
 from tulle.kit.mark import INBOUND_PORT, OUTBOUND_PORT
 from tulle.mesh.address import Allocation, Book
+from tulle.mesh.clash import misfit, misfits, same_name
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import sorted_labels
 from tulle.mesh.listing import SERVICE_KINDS, gateway_service, hosts, services
@@ -93,10 +94,12 @@ class ServiceCells:
         )
 
     def problems(self) -> tuple[Problem, ...]:
-        found: list[Problem] = []
-        for host in self.hosts():
-            found += self._problems(host)
-        return tuple(found)
+        return tuple(problem for host in self.hosts() for problem in self._problems(host))
+
+    def clashes(self, coming: Iterable[Resource[Any]]) -> tuple[Problem, ...]:
+        """Which of these resources, not published yet, are refused because of services that stand."""
+        domain = self._declaration.settings.cluster_domain
+        return misfits(coming, lambda resource: services(resource, domain), self._entry)
 
     # -- the functions behind the cells ----------------------------------------------------------
 
@@ -117,11 +120,13 @@ class ServiceCells:
 
     def _find_entry(self, host: str) -> Entry | None:
         """A platform's service stands before a ServiceEntry of the same name, and of those the oldest."""
+        joining: Entry | None = None
         for resource in sorted(self._by_host.get(host), key=_rank):
             entry = self._entries(resource.key).get(host)
-            if entry is not None:
+            if entry is not None and not entry.external:
                 return entry
-        return self._gateways("").get(host)
+            joining = joining or entry
+        return self._gateways("").get(host) or joining
 
     def _list_hosts(self, namespace: str) -> tuple[str, ...]:
         found = {host for resource in self._owners.get(namespace) for host in self._entries(resource.key)}
@@ -220,21 +225,14 @@ class ServiceCells:
             other = self._entries(resource.key).get(host)
             if other is None or other.service.key == service.key:
                 continue
-            if (resource.key.group, resource.key.kind) == SERVICE_ENTRY:
+            if other.external:
+                problems += filter(None, [misfit(resource, other.service, service)])
+            elif (resource.key.group, resource.key.kind) == SERVICE_ENTRY:
                 message = f"{host} is declared by {service.key} already, which alone holds"
                 remedy = "Write its ports and endpoints into one resource."
                 problems.append(warning(resource, other.service.field, "host-conflict", message, remedy))
             else:
-                problems.append(
-                    Problem(
-                        other.service.key,
-                        other.service.field,
-                        "duplicate-service",
-                        Severity.ERROR,
-                        f"{host} is declared by {service.key} already",
-                        "Rename one of them, or put one into another namespace.",
-                    )
-                )
+                problems.append(same_name(other.service, service))
         allocation = self._allocation("")
         if host in allocation.exhausted:
             add(

@@ -95,5 +95,8 @@ class Entry:
     wanted_field: str = ""
     selector_field: str = ""
     """Where a person wrote the selector; "" if nobody did."""
+    external: bool = False
+    """It comes and goes with processes that somebody else starts (`tulle run`): another one of its name stays
+    what it is, and they join it."""
     virtual: bool = True
     """Whether it gets an address of the mesh."""

@@ -1,7 +1,7 @@
 """Workloads: what shall run, one value for each process group with an address of its own.
 
-Expanded from App, Deployment, StatefulSet, Job and Pod, and from gateways (their own proxies). A workload
-here is what was *declared*; whether it runs and is ready is its `Instance`, which agents report.
+Expanded from App, Deployment, StatefulSet, DaemonSet, Job and Pod, and from gateways (their own proxies). A
+workload here is what was *declared*; whether it runs and is ready is its `Instance`, which agents report.
 """
 
 from __future__ import annotations

@@ -194,8 +194,9 @@ class World:
         return tuple(sorted(found))
 
     def clashes(self, coming: Sequence[Resource[Any]]) -> tuple[Finding, ...]:
-        """Why resources that are not published yet cannot be: names of workloads that others have."""
-        return locate(self._workloads.clashes(coming), {each.key: each for each in coming}.get)
+        """Why resources that are not published yet cannot be: names that others have."""
+        found = {*self._workloads.clashes(coming), *self._services.clashes(coming)}
+        return locate(sorted(found), {each.key: each for each in coming}.get)
 
     def findings(self) -> tuple[Finding, ...]:
         """The problems, with file, line and column."""

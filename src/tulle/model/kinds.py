@@ -79,6 +79,7 @@ _KUBERNETES = (
     Kind("", ("v1",), "Endpoints", "endpoints", ("ep",), kubernetes.EndpointsSpec, has_spec=False),
     Kind("apps", ("v1",), "Deployment", "deployments", ("deploy",), kubernetes.DeploymentSpec),
     Kind("apps", ("v1",), "StatefulSet", "statefulsets", ("sts",), kubernetes.StatefulSetSpec),
+    Kind("apps", ("v1",), "DaemonSet", "daemonsets", ("ds",), kubernetes.DaemonSetSpec),
     Kind("batch", ("v1",), "Job", "jobs", (), kubernetes.JobSpec),
     Kind(
         "discovery.k8s.io",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from tests.unit.mesh.worldly import world_of
+from tests.unit.mesh.worldly import publish, world_of
 from tulle.mesh.world import World
 from tulle.model.parse import parse
 
@@ -52,3 +52,73 @@ def test_what_is_applied_again_takes_its_own_place() -> None:
 
 def test_a_name_that_is_given_up_in_the_same_set_is_free() -> None:
     assert clashes(world_of(WEB), f"{WEB.replace('web:', 'page:')}---{pod('web-1')}") == []
+
+
+def joined(port: int, options: str = "", name: str = "run-hello") -> str:
+    """As `tulle run --service hello` writes it."""
+    return f"""
+    apiVersion: tulle.dev/v1
+    kind: App
+    metadata: {{name: {name}, namespace: shop}}
+    spec: {{services: {{hello: {{external: true, port: {port}{options}}}}}}}
+    """
+
+
+APP = """
+    apiVersion: tulle.dev/v1
+    kind: App
+    metadata: {name: hello, namespace: shop}
+    spec: {services: {hello: {port: 80, command: a, versions: {v1: {}}}}}
+    """
+
+
+def kubernetes(spec: str) -> str:
+    return f"""
+    apiVersion: v1
+    kind: Service
+    metadata: {{name: hello, namespace: shop}}
+    spec: {spec}
+    """
+
+
+def test_a_process_joins_the_service_of_its_name() -> None:
+    for standing in (APP, kubernetes("{selector: {app: hello}, ports: [{port: 8000, targetPort: 80}]}")):
+        world = world_of(standing)
+        assert clashes(world, joined(80, ", versions: {v2: {}}")) == []
+        publish(world, joined(80, ", versions: {v2: {}}", name="a-run-hello"))
+        found = world.service("hello.shop.svc.cluster.local")
+        assert found is not None and found.key.name == "hello"
+        assert world.findings() == ()
+
+
+def test_a_process_that_the_service_of_its_name_would_not_send_to() -> None:
+    world = world_of(kubernetes("{selector: {app: hi, tier: a}, ports: [{port: 80}]}"))
+    (clash,) = clashes(world, joined(80, ", labels: {tier: a}"))
+    assert clash[:2] == ("App", "run-hello")
+    assert "Service" in clash[3] and clash[3].endswith("and sends to workloads with app=hi")
+    (clash,) = clashes(world_of(APP), joined(81, ", versions: {v2: {}}"))
+    assert clash[3].endswith("and sends to port 80, not 81")
+    gateway = """
+    apiVersion: gateway.networking.k8s.io/v1
+    kind: Gateway
+    metadata: {name: hello, namespace: shop}
+    spec: {gatewayClassName: tulle, listeners: [{name: http, port: 80, protocol: HTTP}]}
+    """
+    found = clashes(world_of(gateway), joined(80, ", versions: {v2: {}}").replace("hello:", "hello-istio:"))
+    assert [each[3].rpartition(", ")[2] for each in found] == ["and sends to a gateway"]
+    (clash,) = clashes(world_of(kubernetes("{ports: [{port: 80}]}")), joined(80))
+    assert clash[3].endswith("and selects no workloads")
+
+
+def test_a_process_that_has_the_name_of_a_workload() -> None:
+    world = world_of(pod("hello"))
+    (clash,) = clashes(world, joined(80))
+    assert "a workload called hello is declared by" in clash[3] and "Pod" in clash[3]
+    assert clashes(world, joined(80, ", versions: {v2: {}}")) == []
+
+
+def test_processes_of_several_terminals_share_a_name() -> None:
+    world = world_of(joined(80, ", versions: {v1: {}}", name="run-hello-v1"))
+    assert clashes(world, joined(80, ", versions: {v2: {}}", name="run-hello-v2")) == []
+    (clash,) = clashes(world, joined(81, ", versions: {v2: {}}", name="run-hello-v2"))
+    assert clash[3].endswith("not 81")

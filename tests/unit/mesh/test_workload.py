@@ -75,6 +75,13 @@ def test_names_of_kubernetes_kinds() -> None:
           selector: {{matchLabels: {{app: db}}}}
           template: {{metadata: {{labels: {{app: db}}}}, spec: {POD}}}}}
         ---
+        apiVersion: apps/v1
+        kind: DaemonSet
+        metadata: {{name: each-host, namespace: shop}}
+        spec:
+          selector: {{matchLabels: {{app: each}}}}
+          template: {{metadata: {{labels: {{app: each}}}}, spec: {POD}}}}}
+        ---
         apiVersion: batch/v1
         kind: Job
         metadata: {{name: migrate, namespace: shop}}
@@ -86,7 +93,7 @@ def test_names_of_kubernetes_kinds() -> None:
         spec: {POD}, serviceAccountName: robot, hostname: h, subdomain: s}}
         """
     )
-    assert names(world, "shop") == ["db-0", "db-1", "migrate", "one", "single", "two-1", "two-2"]
+    assert names(world, "shop") == ["db-0", "db-1", "each-host", "migrate", "one", "single", "two-1", "two-2"]
     db, job, pod = (world.workload(("shop", name)) for name in ("db-1", "migrate", "single"))
     assert db is not None and (db.hostname, db.subdomain) == ("db-1", "db")
     assert dict(db.labels)["statefulset.kubernetes.io/pod-name"] == "db-1"

@@ -104,6 +104,8 @@ def test_the_rules_of_a_pod(container: str, rest: str, code: str, field: str) ->
         ("Deployment", "apps/v1", f"selector: {{matchLabels: {{app: b}}}}\n{TEMPLATE}", "spec.selector"),
         ("Deployment", "apps/v1", f"selector: {{}}\n{TEMPLATE}", "spec.selector"),
         ("StatefulSet", "apps/v1", TEMPLATE, "spec.selector"),
+        ("DaemonSet", "apps/v1", TEMPLATE, "spec.selector"),
+        ("DaemonSet", "apps/v1", f"selector: {{matchLabels: {{app: b}}}}\n{TEMPLATE}", "spec.selector"),
         ("Job", "batch/v1", TEMPLATE, "spec.template.spec.restartPolicy"),
         (
             "Deployment",

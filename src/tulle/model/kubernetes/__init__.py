@@ -29,13 +29,14 @@ from tulle.model.kubernetes.service import (
     ServiceSpec,
     SliceEndpoint,
 )
-from tulle.model.kubernetes.workload import DeploymentSpec, JobSpec, StatefulSetSpec
+from tulle.model.kubernetes.workload import DaemonSetSpec, DeploymentSpec, JobSpec, StatefulSetSpec
 
 __all__ = [
     "AnySpec",
     "ConfigMapSpec",
     "Container",
     "ContainerPort",
+    "DaemonSetSpec",
     "DeploymentSpec",
     "EndpointPort",
     "EndpointSliceSpec",

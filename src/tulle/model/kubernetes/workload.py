@@ -1,4 +1,4 @@
-"""What makes pods: Deployment and StatefulSet (apps/v1), Job (batch/v1)."""
+"""What makes pods: Deployment, StatefulSet and DaemonSet (apps/v1), Job (batch/v1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tulle.model.kubernetes.pod import Count, PodTemplateSpec
 from tulle.model.schema import Bool, DnsLabel, Int, Model, NoEffect, NotHonoured, Replicas, problem
 from tulle.model.selector import LabelSelector
 
-_ROLLOUT = NoEffect("what has changed is started again at once")
+_ROLLOUT = NoEffect("replicas are replaced one at a time, the next one when the one before it is ready")
+_ONCE = NoEffect("a Job runs one process to its end")
 _STORAGE = NoEffect("processes keep their files where they write them")
 
 
@@ -66,6 +67,21 @@ class StatefulSetSpec(Model):
         return self
 
 
+class DaemonSetSpec(Model):
+    """One pod on each host. Source: kubernetes.io, API reference, DaemonSet v1 apps."""
+
+    selector: LabelSelector
+    template: PodTemplateSpec
+    update_strategy: Annotated[Any, _ROLLOUT] = None
+    min_ready_seconds: Annotated[Count | None, _ROLLOUT] = None
+    revision_history_limit: Annotated[Count | None, _ROLLOUT] = None
+
+    @model_validator(mode="after")
+    def _selects_itself(self) -> DaemonSetSpec:
+        _check_selector(self.selector, self.template)
+        return self
+
+
 def _many(count: Any) -> bool:
     return count != 1
 
@@ -79,17 +95,17 @@ class JobSpec(Model):
         NotHonoured("a Job runs one process", lambda mode: mode == "Indexed"),
     ] = "NonIndexed"
     backoff_limit: Count = 6
-    backoff_limit_per_index: Annotated[Any, _ROLLOUT] = None
-    max_failed_indexes: Annotated[Any, _ROLLOUT] = None
-    active_deadline_seconds: Annotated[Int | None, _ROLLOUT] = None
-    ttl_seconds_after_finished: Annotated[Int | None, _ROLLOUT] = None
+    backoff_limit_per_index: Annotated[Any, _ONCE] = None
+    max_failed_indexes: Annotated[Any, _ONCE] = None
+    active_deadline_seconds: Annotated[Int | None, _ONCE] = None
+    ttl_seconds_after_finished: Annotated[Int | None, _ONCE] = None
     suspend: Annotated[Bool, NotHonoured("a Job starts when it is applied", bool)] = False
-    selector: Annotated[Any, _ROLLOUT] = None
-    manual_selector: Annotated[Any, _ROLLOUT] = None
-    pod_failure_policy: Annotated[Any, _ROLLOUT] = None
-    success_policy: Annotated[Any, _ROLLOUT] = None
-    pod_replacement_policy: Annotated[Any, _ROLLOUT] = None
-    managed_by: Annotated[Any, _ROLLOUT] = None
+    selector: Annotated[Any, _ONCE] = None
+    manual_selector: Annotated[Any, _ONCE] = None
+    pod_failure_policy: Annotated[Any, _ONCE] = None
+    success_policy: Annotated[Any, _ONCE] = None
+    pod_replacement_policy: Annotated[Any, _ONCE] = None
+    managed_by: Annotated[Any, _ONCE] = None
 
     @model_validator(mode="after")
     def _ends(self) -> JobSpec:
