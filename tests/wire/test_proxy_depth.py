@@ -44,7 +44,9 @@ XFCC = f"By={ME};URI={ME}"
 PROXY = (spiffe.proxy_name(views.TRUST_DOMAIN),)
 FORGED = (
     b"POST / HTTP/1.1\r\nhost: service\r\nx-forwarded-client-cert: URI=forged\r\n"
-    b"x-envoy-peer-metadata: forged\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    b"x_forwarded_client_cert: URI=forged\r\nx-forwarded-client_cert: URI=forged\r\n"
+    b"x-envoy-peer-metadata: forged\r\nx_envoy_peer_metadata: forged\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 ACCOUNT = spiffe.workload(views.TRUST_DOMAIN, "shop", "a")
 

@@ -188,7 +188,9 @@ async def test_a_tcp_caller_of_an_http_port_cannot_forge_headers(tmp_path: Path,
             )
             writer.write(
                 b"GET / HTTP/1.1\r\nhost: service\r\nx-forwarded-client-cert: URI=forged\r\n"
-                b"x-envoy-peer-metadata: forged\r\nconnection: close\r\n\r\n"
+                b"x_forwarded_client_cert: URI=forged\r\nx_forwarded-client_cert: URI=forged\r\n"
+                b"x-forwarded_client-cert: URI=forged\r\nx-forwarded-client_cert: URI=forged\r\n"
+                b"x-envoy-peer-metadata: forged\r\nx_envoy_peer_metadata: forged\r\nconnection: close\r\n\r\n"
             )
             answer = (await reader.read()).decode()
             writer.close()

@@ -11,10 +11,15 @@ from __future__ import annotations
 from tulle.xds import message
 from tulle.xds.message import Tree
 
+_FORGED = "x[-_]envoy[-_].*|x_forwarded[-_]client[-_]cert|x-forwarded_client[-_]cert|x-forwarded-client_cert"
+# A pattern of names; without the true spelling of the second, which a caller's proxy may have written.
+
 
 def sanitise() -> Tree:
     """An early header mutation, which is no filter but runs before all of them."""
     return message.extension(
         "envoy.http.early_header_mutation.header_mutation",
-        message.EarlyHeaderMutation(mutations=[{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}}]),
+        message.EarlyHeaderMutation(
+            mutations=[{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": _FORGED}}}}]
+        ),
     )
