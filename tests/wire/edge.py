@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from tests.envoy import Proxy, bootstrap, running, unprivileged
 from tests.golden.case import mesh
 from tests.unit.xds import views
+from tulle.mesh.route.common import Destination
 from tulle.mesh.view import Endpoint, EndpointSet
 from tulle.mesh.workload import WorkloadId
 from tulle.xds import message
@@ -29,9 +30,10 @@ def configured(text: str, at: WorkloadId, servers: Mapping[str, int]) -> dict[st
     assert gateway is not None
     resources = [*translate_gateway(gateway)]
     for cluster in gateway.clusters:
-        service = cluster.name.split("|")[3].split(".")[0]
-        there = (Endpoint("127.0.0.1", servers[service], mtls=False),)
-        resources += translate_endpoints(EndpointSet(cluster.name, there, views.HERE))
+        destination = Destination.of(cluster.name)
+        assert destination is not None
+        there = (Endpoint("127.0.0.1", servers[destination.host.split(".")[0]], mtls=False),)
+        resources += translate_endpoints(EndpointSet(cluster.endpoint_set or cluster.name, there, views.HERE))
     tree = unprivileged(bootstrap(resources))
     for each in map(translate_certificate, resolution.certificates(at)):
         decoded = message.Secret.FromString(each.body)

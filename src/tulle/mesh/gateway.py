@@ -6,7 +6,7 @@ once, the oldest Gateway first. Clusters are those that the routes name. Read by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
@@ -16,9 +16,10 @@ from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import IstioGateway, istio_servers
+from tulle.mesh.route.istio_tls import auto_passthrough, passes_by_destination
 from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope, ScopeCells
-from tulle.mesh.tls import opaque
+from tulle.mesh.tls import opaque, passed_through
 from tulle.mesh.view import (
     Cluster,
     Gateway,
@@ -84,7 +85,31 @@ class GatewayCells:
                 found += standard_servers(self._world, self._hosts, own)
         gateways = gateways_of(self._world, workload)
         scope = self._scopes.scope(workload.id)
-        return [*found, *istio_servers(self._world, self._hosts, gateways, scope, workload.address)]
+        found += istio_servers(self._world, self._hosts, gateways, scope, workload.address)
+        return [*found, *self._by_destination(gateways, scope)]
+
+    def _by_destination(self, gateways: Iterable[IstioGateway], scope: Scope) -> Iterator[Server]:
+        """What servers of mode AUTO_PASSTHROUGH pass on: services and their subsets, as SNI names them."""
+        asking = [
+            (gateway, index)
+            for gateway in gateways
+            for index, server in enumerate(gateway.spec.servers)
+            if passes_by_destination(server)
+        ]
+        destinations = self._destinations(scope) if asking else ()
+        for gateway, index in asking:
+            made = auto_passthrough(gateway, index, destinations)
+            if made is not None:
+                yield made
+
+    def _destinations(self, scope: Scope) -> tuple[Destination, ...]:
+        found: list[Destination] = []
+        for service in self._world.services():
+            host = service.host
+            vantage = self._hosts.vantage(host, scope)
+            subsets = ["", *(name for name, _ in self._clusters.policy((host, vantage)).subsets)]
+            found += [Destination(host, port.number, subset) for port in service.ports for subset in subsets]
+        return tuple(found)
 
     def _named_clusters(
         self, scope: Scope, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
@@ -104,7 +129,11 @@ class GatewayCells:
                 continue
             vantage = self._hosts.vantage(destination.host, scope)
             found = self._clusters.cluster((destination, vantage))
-            if found is not None:
+            if found is None:
+                continue
+            if name == destination.sni:
+                made.append(passed_through(found, name))
+            else:
                 made.append(opaque(found) if name in connected else found)
         return tuple(made)
 

@@ -17,7 +17,7 @@ from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.outbound import OutboundCells
-from tulle.mesh.policy.certificate import certificate
+from tulle.mesh.policy.certificate import authorities, certificate
 from tulle.mesh.problem import Problem, locate
 from tulle.mesh.proxyless import proxyless
 from tulle.mesh.review import ReviewCells
@@ -28,6 +28,7 @@ from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.sidecar import SidecarCells
 from tulle.mesh.status import StatusCells
 from tulle.mesh.view import (
+    Authorities,
     Certificate,
     Cluster,
     Discovery,
@@ -108,13 +109,17 @@ class Resolution:
         """What a gateway's proxy does; None for another workload."""
         return self._gateways.gateway(at)
 
-    def certificates(self, at: WorkloadId) -> tuple[Certificate, ...]:
-        """The certificates and keys of a gateway's listeners, sorted by the names of their Secrets."""
+    def certificates(self, at: WorkloadId) -> tuple[Certificate | Authorities, ...]:
+        """The certificates and keys of a gateway's listeners, sorted by the names of their Secrets, and then
+        the authorities that their clients' certificates are held against."""
         gateway = self.gateway(at)
         chains = (chain for each in (gateway.listeners if gateway else ()) for chain in each.chains)
-        named = sorted({name for chain in chains if chain.tls is not None for name in chain.tls.secrets})
-        found = (certificate(self._world, *name.split("/", 1)) for name in named)
-        return tuple(each for each in found if each is not None)
+        settings = [chain.tls for chain in chains if chain.tls is not None]
+        own = sorted({name for tls in settings for name in tls.secrets})
+        trusted = sorted({tls.client.authorities for tls in settings if tls.client is not None})
+        found = [certificate(self._world, *name.split("/", 1)) for name in own]
+        known = [authorities(self._world, *name.split("/", 1)) for name in trusted]
+        return tuple(each for each in (*found, *known) if each is not None)
 
     def proxyless(self, namespace: str, **labels: str) -> Proxyless:
         """The same for gRPC clients, which call out without an Envoy."""

@@ -12,7 +12,6 @@ from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway import gateways_of
-from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set
@@ -28,12 +27,8 @@ from tulle.mesh.route.attachment import (
 )
 from tulle.mesh.route.connection_route import hostnames
 from tulle.mesh.route.host import HostCells
-from tulle.mesh.route.istio_server import (
-    IstioGateway,
-    is_plain_http,
-    is_terminated,
-    secret_name,
-)
+from tulle.mesh.route.istio_server import IstioGateway, is_plain_http
+from tulle.mesh.route.istio_tls import tls_faults
 from tulle.mesh.route.parent import verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.workload import Workload
@@ -134,13 +129,12 @@ class ReviewCells:
             yield warning(gateway, "spec.selector", "selects-nothing", message, remedy)
         for index, server in enumerate(gateway.spec.servers):
             field = f"spec.servers[{index}]"
-            for proxy in proxies if is_terminated(server) else ():
-                wrong = certificate_fault(self._world, proxy.namespace, secret_name(server))
-                if wrong:
+            for proxy in proxies:
+                for name, wrong in tls_faults(self._world, proxy.namespace, server):
                     remedy = f"Apply a Secret of type kubernetes.io/tls in namespace {proxy.namespace}."
-                    yield warning(
-                        gateway, f"{field}.tls.credentialName", "invalid-certificate", wrong, remedy
-                    )
+                    if "no ca.crt" in wrong:
+                        remedy = "Put ca.crt into the Secret, or cacert into one named NAME-cacert."
+                    yield warning(gateway, f"{field}.tls.{name}", "invalid-certificate", wrong, remedy)
             number = server.port.number
             for proxy in proxies:
                 first = self._first_at(proxy, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tulle.mesh.route.common import Destination
-from tulle.mesh.view import Cluster, MutualTls
+from tulle.mesh.view import Cluster, MutualTls, Protocol
 from tulle.mesh.world import World
 
 SANITISED = "tulle-http"
@@ -20,6 +20,18 @@ def opaque(made: Cluster) -> Cluster:
     if made.mtls is None or made.mtls.alpn == OPAQUE:
         return made
     return replace(made, mtls=replace(made.mtls, alpn=OPAQUE))
+
+
+def passed_through(made: Cluster, name: str) -> Cluster:
+    """The cluster under another name for what its callers have encrypted themselves."""
+    return replace(
+        made,
+        name=name,
+        protocol=Protocol.TCP,
+        mtls=None,
+        tls=None,
+        endpoint_set=made.endpoint_set or made.name,
+    )
 
 
 def mutual_tls(world: World, destination: Destination, alpn: str) -> MutualTls | None:

@@ -22,7 +22,7 @@ from tulle.xds.route import translate_route_table
 _PIPE_MODE = 0o600
 
 
-def _chain(chain: GatewayChain) -> Tree:
+def _chain(chain: GatewayChain, trust_domain: str) -> Tree:
     then = chain.then
     if isinstance(then, HttpChain):
         filter_ = gateway_manager(then.stat_prefix, then.route_table)
@@ -36,19 +36,23 @@ def _chain(chain: GatewayChain) -> Tree:
             "server_names": list(chain.server_names),
             "transport_protocol": "tls",
         }
+        if chain.meshed:
+            built["filter_chain_match"]["application_protocols"] = list(tls.MESH_ALPN)
     if chain.tls is not None:
         http = isinstance(then, HttpChain)
-        built["transport_socket"] = tls.public_server(chain.tls.secrets, http)
+        built["transport_socket"] = tls.public_server(chain.tls, trust_domain, http)
     return built
 
 
-def _listener(listener: GatewayListener, name: str, address: Tree, from_relay: bool) -> Translated:
+def _listener(
+    listener: GatewayListener, name: str, address: Tree, trust_domain: str, from_relay: bool
+) -> Translated:
     by_name = any(chain.server_names for chain in listener.chains)
     built = message.Listener(
         name=name,
         address=address,
         traffic_direction="OUTBOUND",
-        filter_chains=[_chain(chain) for chain in listener.chains],
+        filter_chains=[_chain(chain, trust_domain) for chain in listener.chains],
         listener_filters=listener_filters(proxy_protocol=from_relay, tls=by_name),
     )
     return translated(built, name, listener.origin, route_needs(chain.then for chain in listener.chains))
@@ -64,6 +68,6 @@ def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
     for one in gateway.listeners:
         bound = message.socket_address(ANY_ADDRESS, one.port)
         pipe: Tree = {"pipe": {"path": gateway_pipe(one.port), "mode": _PIPE_MODE}}
-        resources.append(_listener(one, one.name, bound, from_relay=False))
-        resources.append(_listener(one, f"{one.name}_local", pipe, from_relay=True))
+        for name, address in ((one.name, bound), (f"{one.name}_local", pipe)):
+            resources.append(_listener(one, name, address, gateway.trust_domain, from_relay=address is pipe))
     return in_order(resources)

@@ -115,6 +115,8 @@ def virtual_host(host: VirtualHost, *, by_request: bool = True) -> Tree:
     built: Tree = {"name": host.name, "domains": list(host.domains)}
     if retries:
         built["retry_policy"] = MESH_POLICY
+    if host.https_only:
+        built["require_tls"] = "ALL"
     built["routes"] = [
         tree
         for route in host.routes

@@ -6,7 +6,9 @@ secrets (SDS) on the same stream, under the two names that mesh tools know from 
 
 from __future__ import annotations
 
-from tulle.mesh.view import MutualTls
+import ipaddress
+
+from tulle.mesh.view import ClientValidation, MutualTls, ServerTls
 from tulle.xds import message
 from tulle.xds.message import Tree, over_ads
 
@@ -95,17 +97,69 @@ def certificate_secret(secret: str) -> str:
     return f"kubernetes://{secret}"
 
 
-def public_server(secrets: tuple[str, ...], http: bool) -> Tree:
-    """TLS towards the world: from version 1.2 up (Istio gateways' default), HTTP/2 offered for HTTP."""
+def authorities_secret(secret: str) -> str:
+    """The secret name of the authorities that a Secret says, `namespace/name` (Istio's spelling)."""
+    return f"kubernetes://{secret.removesuffix('-cacert')}-cacert"
+
+
+def public_server(tls: ServerTls, trust_domain: str, http: bool) -> Tree:
+    """TLS towards the world, HTTP/2 offered for HTTP; mTLS of the mesh where no certificate is named."""
+    if not tls.secrets:
+        return server_mtls(trust_domain)
+    versions: Tree = {"tls_minimum_protocol_version": tls.oldest}
+    if tls.newest:
+        versions["tls_maximum_protocol_version"] = tls.newest
+    if tls.cipher_suites:
+        versions["cipher_suites"] = list(tls.cipher_suites)
+    common: Tree = {
+        "tls_params": versions,
+        "alpn_protocols": ["h2", "http/1.1"] if http else [],
+        "tls_certificate_sds_secret_configs": [
+            _fetched(certificate_secret(secret)) for secret in tls.secrets
+        ],
+    }
+    if tls.client is not None:
+        common["combined_validation_context"] = {
+            "default_validation_context": _clients(tls.client),
+            "validation_context_sds_secret_config": _fetched(authorities_secret(tls.client.authorities)),
+        }
+    required = tls.client is not None and tls.client.required
     context = message.DownstreamTls(
-        common_tls_context={
-            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-            "alpn_protocols": ["h2", "http/1.1"] if http else [],
-            "tls_certificate_sds_secret_configs": [
-                {"name": certificate_secret(secret), "sds_config": over_ads(_CERTIFICATE_FETCH_SECONDS)}
-                for secret in secrets
-            ],
-        },
-        require_client_certificate=message.NO,
+        common_tls_context=common,
+        require_client_certificate=message.YES if required else message.NO,
     )
     return message.extension(TLS_SOCKET, context)
+
+
+def _fetched(name: str) -> Tree:
+    return {"name": name, "sds_config": over_ads(_CERTIFICATE_FETCH_SECONDS)}
+
+
+def _clients(client: ClientValidation) -> Tree:
+    built: Tree = {}
+    if client.names:
+        built["match_typed_subject_alt_names"] = [alternative_name(name) for name in client.names]
+    if client.key_hashes:
+        built["verify_certificate_spki"] = list(client.key_hashes)
+    if client.certificate_hashes:
+        built["verify_certificate_hash"] = list(client.certificate_hashes)
+    if not client.verify:
+        built["trust_chain_verification"] = "ACCEPT_UNTRUSTED"
+    return built
+
+
+def alternative_name(name: str) -> Tree:
+    """The matcher of one subject alternative name, whose kind its spelling tells."""
+    return {"san_type": _kind(name), "matcher": {"exact": name}}
+
+
+def _kind(name: str) -> str:
+    if "://" in name:
+        return "URI"
+    if "@" in name:
+        return "EMAIL"
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "DNS"
+    return "IP_ADDRESS"

@@ -151,6 +151,9 @@ def test_the_rules_of_a_destination_rule(spec: str, code: str, field: str) -> No
     assert (finding.code, finding.field) == (code, f"spec.{field}"), finding
 
 
+HTTPS = "hosts: [a], port: {number: 443, protocol: HTTPS, name: a}"
+
+
 @pytest.mark.parametrize(
     ("server", "code", "field"),
     [
@@ -160,7 +163,7 @@ def test_the_rules_of_a_destination_rule(spec: str, code: str, field: str) -> No
             "servers[0].port.protocol",
         ),
         (
-            "{hosts: [a], port: {number: 80, protocol: MONGO, name: a}}",
+            "{hosts: [a], port: {number: 80, protocol: GRPC-WEB, name: a}}",
             "not-honoured",
             "servers[0].port.protocol",
         ),
@@ -170,24 +173,41 @@ def test_the_rules_of_a_destination_rule(spec: str, code: str, field: str) -> No
             "servers[0].port.protocol",
         ),
         (
-            "{hosts: [a], port: {number: 443, protocol: HTTPS}, tls: {mode: SIMPLE}}",
+            "{hosts: [a], port: {number: 443, protocol: HTTPS}, tls: {}}",
             "missing-field",
-            "servers[0].tls.mode",
+            "servers[0].port.name",
+        ),
+        (f"{{{HTTPS}, tls: {{mode: SIMPLE}}}}", "missing-field", "servers[0].tls.mode"),
+        (f"{{{HTTPS}, tls: {{mode: OPTIONAL_MUTUAL}}}}", "missing-field", "servers[0].tls.mode"),
+        (
+            f"{{{HTTPS}, tls: {{mode: SIMPLE, credentialName: a, credentialNames: [b]}}}}",
+            "exclusive-fields",
+            "servers[0].tls.credentialNames",
         ),
         (
-            "{hosts: [a], port: {number: 443, protocol: HTTPS}, tls: {mode: MUTUAL, credentialName: a}}",
+            f"{{{HTTPS}, tls: {{mode: ISTIO_MUTUAL, credentialName: a}}}}",
+            "exclusive-fields",
+            "servers[0].tls.credentialName",
+        ),
+        (
+            f"{{{HTTPS}, bind: 10.0.0.1, tls: {{mode: SIMPLE, credentialName: a}}}}",
             "not-honoured",
-            "servers[0].tls.mode",
+            "servers[0].bind",
         ),
         (
-            "{hosts: [a], port: {number: 80, protocol: HTTP}, tls: {httpsRedirect: true}}",
-            "not-honoured",
-            "servers[0].tls.httpsRedirect",
-        ),
-        (
-            "{hosts: [a], port: {number: 80, protocol: HTTP}, tls: {mode: SIMPLE, credentialName: a}}",
+            f"{{{HTTPS.replace('HTTPS', 'HTTP')}, tls: {{mode: SIMPLE, credentialName: a}}}}",
             "exclusive-fields",
             "servers[0].tls.mode",
+        ),
+        (
+            "{hosts: [a], port: {number: 80, protocol: TCP, name: a}, tls: {httpsRedirect: true}}",
+            "exclusive-fields",
+            "servers[0].tls",
+        ),
+        (
+            "{hosts: [shop/a/b], port: {number: 80, protocol: HTTP, name: a}}",
+            "invalid-hostname",
+            "servers[0].hosts[0]",
         ),
         (
             "{hosts: [a], port: {number: 80, protocol: HTTP, name: x}}\n"
@@ -195,7 +215,7 @@ def test_the_rules_of_a_destination_rule(spec: str, code: str, field: str) -> No
             "duplicate-name",
             "servers[1].port.name",
         ),
-        ("{port: {number: 80, protocol: HTTP}}", "missing-field", "servers[0].hosts"),
+        ("{port: {number: 80, protocol: HTTP, name: a}}", "missing-field", "servers[0].hosts"),
     ],
 )
 def test_the_rules_of_a_gateway(server: str, code: str, field: str) -> None:

@@ -103,6 +103,9 @@ def evaluate_table(table: RouteTable, request: Request, steps: tuple[Step, ...] 
         step = Step("host", f"no host here is called {request.authority!r}", table.origin)
         return Outcome(Reason.NO_HOST, (*steps, step), status=404)
     found = [*steps, Step("host", f"{request.authority!r} means {host.name}", host.origin)]
+    if host.https_only:
+        step = Step("host", f"{host.name} is for HTTPS alone: it redirects", host.origin)
+        return Outcome(Reason.REDIRECTED, (*found, step), status=301)
     missed = 0
     for route in routes_for(host, request.connection.address):
         why = misses(route.match, request)

@@ -1,13 +1,13 @@
-"""A Secret's certificate and key, as gateways need them. Read by `gateway.py`, `status.py`, `resolve.py`."""
+"""A Secret's certificates and key, as proxies need them. Read by `route/`, `status.py`, `resolve.py`."""
 
 from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from tulle.mesh.view import Certificate
+from tulle.mesh.view import Authorities, Certificate
 from tulle.mesh.world import World
-from tulle.model.kubernetes import SecretSpec
+from tulle.model.kubernetes import ConfigMapSpec, SecretSpec
 from tulle.model.resource import Key, Resource
 
 _NAMES = (("tls.crt", "tls.key"), ("cert", "key"))
@@ -36,6 +36,48 @@ def certificate_fault(world: World, namespace: str, name: str) -> str:
         if certificate in content and key in content:
             return _fault(f"Secret {namespace}/{name}", content[certificate], content[key])
     return f"Secret {namespace}/{name} has no tls.crt and tls.key"
+
+
+_AUTHORITIES = (("cacert", "crl"), ("ca.crt", "ca.crl"))
+"""The authorities and what they have revoked (Istio, extractRoot)."""
+
+
+def authorities(world: World, namespace: str, name: str) -> Authorities | None:
+    """The authorities that clients' certificates are held against; None if the Secret cannot be used."""
+    if authorities_fault(world, namespace, name):
+        return None
+    content = _authorities_secret(world, namespace, name) or {}
+    for certificates, revoked in _AUTHORITIES:
+        if certificates in content:
+            return Authorities(f"{namespace}/{name}", content[certificates], content.get(revoked, b""))
+    return None
+
+
+def authorities_fault(world: World, namespace: str, name: str) -> str:
+    """Why a Secret cannot say whom to trust; "" if it can."""
+    content = _authorities_secret(world, namespace, name)
+    if content is None:
+        return f"there is no Secret {namespace}/{name}"
+    for certificates, revoked in _AUTHORITIES:
+        if certificates in content:
+            try:
+                x509.load_pem_x509_certificates(content[certificates])
+                if revoked in content:
+                    x509.load_pem_x509_crl(content[revoked])
+            except ValueError:
+                return f"{certificates} or {revoked} for {namespace}/{name} is not PEM"
+            return ""
+    return f"there is no ca.crt or cacert for {namespace}/{name}"
+
+
+def _authorities_secret(world: World, namespace: str, name: str) -> dict[str, bytes] | None:
+    """The Secret of that name, else without `-cacert` (Istio, CredentialsController.GetCaCert), else the
+    ConfigMap (`caCertCredentialName`)."""
+    for kind, called in (("Secret", name), ("Secret", name.removesuffix("-cacert")), ("ConfigMap", name)):
+        found: Resource[SecretSpec | ConfigMapSpec] | None = world.resource(Key("", kind, namespace, called))
+        if found is not None:
+            return found.spec.content
+    return None
 
 
 def _fault(secret: str, certificate: bytes, key: bytes) -> str:

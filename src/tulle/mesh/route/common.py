@@ -49,8 +49,9 @@ class Destination:
 
     @staticmethod
     def of(cluster: str) -> Destination | None:
-        """The destination that a cluster's name says; None for other clusters."""
-        direction, *rest = cluster.split("|")
+        """The destination that a cluster's name says, in either spelling; None for other clusters."""
+        separator = "_." if cluster.startswith("outbound_.") else "|"
+        direction, *rest = cluster.split(separator, 3)
         if direction != "outbound" or len(rest) != 3:
             return None
         port, subset, host = rest

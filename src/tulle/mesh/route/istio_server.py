@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import age, intersection, takes_everything
 from tulle.mesh.route.connection_route import connect
@@ -17,6 +16,7 @@ from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.istio_connection import tcp_route, tls_routes
 from tulle.mesh.route.istio_match import Arrival
+from tulle.mesh.route.istio_tls import is_terminated, passes_by_destination, server_tls, tls_faults
 from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope
 from tulle.mesh.view import (
@@ -25,17 +25,14 @@ from tulle.mesh.view import (
     Origin,
     Reject,
     Route,
-    ServerTls,
     VirtualHost,
 )
 from tulle.mesh.world import World
-from tulle.model.istio import GatewaySpec
+from tulle.model.istio import HTTP_PROTOCOLS, TCP_PROTOCOLS, GatewaySpec
 from tulle.model.istio import Server as WrittenServer
 from tulle.model.resource import Resource
 
 IstioGateway = Resource[GatewaySpec]
-
-_HTTP = ("HTTP", "HTTP2", "GRPC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,8 @@ def istio_servers(
             origin = Origin("Gateway", gateway.namespace, gateway.name, f"spec.servers[{index}]")
             written = _Written(gateway, server, origin)
             order.append(origin)
+            if passes_by_destination(server):
+                continue
             if is_plain_http(server):
                 plain.setdefault(server.port.number, []).append(written)
             else:
@@ -76,7 +75,7 @@ def istio_servers(
         for port, written in plain.items()
     ]
     for each in other:
-        if each.server.port.protocol.upper() == "HTTPS" and is_terminated(each.server):
+        if each.server.protocol == "HTTPS" and is_terminated(each.server):
             made.append(_https(world, hosts, each, proxy))
         else:
             made.append(_connections(world, hosts, each, proxy, address))
@@ -86,17 +85,7 @@ def istio_servers(
 
 def is_plain_http(server: WrittenServer) -> bool:
     """Whether it speaks HTTP without TLS."""
-    return server.port.protocol.upper() in _HTTP
-
-
-def is_terminated(server: WrittenServer) -> bool:
-    """Whether the gateway itself speaks TLS."""
-    return server.tls is not None and server.tls.mode == "SIMPLE"
-
-
-def secret_name(server: WrittenServer) -> str:
-    """The Secret of a server's certificate, in the namespace of the gateway's proxy."""
-    return server.tls.credential_name.removeprefix("kubernetes://") if server.tls is not None else ""
+    return server.protocol in HTTP_PROTOCOLS
 
 
 def server_hosts(server: WrittenServer, gateway: str, resource: VirtualService) -> tuple[str, ...]:
@@ -145,18 +134,29 @@ def _virtual_hosts(
 ) -> tuple[VirtualHost, ...]:
     routes: dict[str, dict[tuple[str, str, str], tuple[Route, ...]]] = {}
     origins: dict[str, Origin] = {}
+    https_only: set[str] = set()
     number = 0
     for each in written:
         number = each.server.port.number
         tls = is_terminated(each.server)
+        if each.server.redirects:
+            # Whether or not a VirtualService is bound (Istio, buildGatewayHTTPRouteConfig).
+            for host in _host_names(each.server):
+                routes.setdefault(host, {})
+                origins.setdefault(host, each.origin)
+                https_only.add(host)
         arrival = Arrival(each.bound_name, number, proxy, tls=tls)
         for resource in bound(hosts, each.gateway, proxy.namespace):
             for host in common_hosts(world, each.gateway, each.server, resource):
                 made = istio.http_routes(world, resource, arrival)
                 routes.setdefault(host, {}).setdefault(age(resource), made)
                 origins.setdefault(host, each.origin)
+                if each.server.redirects:
+                    https_only.add(host)
     return tuple(
-        VirtualHost(f"{host}:{number}", (host,), _merged(routes[host]), origins[host])
+        VirtualHost(
+            f"{host}:{number}", (host,), _merged(routes[host]), origins[host], https_only=host in https_only
+        )
         for host in sorted(routes)
     )
 
@@ -169,8 +169,7 @@ def _merged(by_age: dict[tuple[str, str, str], tuple[Route, ...]]) -> tuple[Rout
 def _https(world: World, hosts: HostCells, written: _Written, proxy: Scope) -> Server | None:
     """A server that terminates TLS; None while its certificate cannot be used."""
     gateway, server, origin = written.gateway, written.server, written.origin
-    secret = secret_name(server)
-    if certificate_fault(world, proxy.namespace, secret):
+    if any(tls_faults(world, proxy.namespace, server)):
         return None
     port = server.port
     table = f"https.{port.number}.{port.name or port.number}.{gateway.name}.{gateway.namespace}"
@@ -179,15 +178,19 @@ def _https(world: World, hosts: HostCells, written: _Written, proxy: Scope) -> S
         then=HttpChain(table, f"outbound_{table}"),
         origin=origin,
         server_names=_server_names(server),
-        tls=ServerTls((f"{proxy.namespace}/{secret}",)),
+        tls=server_tls(proxy.namespace, server),
     )
     made = _virtual_hosts(world, hosts, [written], proxy)
     return Server(port.number, "HTTPS", origin, made, table, (chain,))
 
 
 def _server_names(server: WrittenServer) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(host.rpartition("/")[2].lower() for host in server.hosts))
+    names = _host_names(server)
     return () if "*" in names else names
+
+
+def _host_names(server: WrittenServer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(host.rpartition("/")[2].lower() for host in server.hosts))
 
 
 # -- connections ------------------------------------------------------------------------------------
@@ -198,16 +201,16 @@ def _connections(world: World, hosts: HostCells, written: _Written, proxy: Scope
     gateway, server, origin = written.gateway, written.server, written.origin
     namespace = proxy.namespace
     arrival = Arrival(written.bound_name, server.port.number, proxy, address)
-    number, protocol = server.port.number, server.port.protocol.upper()
+    number, protocol = server.port.number, server.protocol
     chains: list[GatewayChain] = []
     label = f"{protocol.lower()}.{number}.{gateway.name}.{gateway.namespace}"
-    usable = not is_terminated(server) or not certificate_fault(world, namespace, secret_name(server))
+    tls = server_tls(namespace, server)
+    usable = not any(tls_faults(world, namespace, server))
     for resource in bound(hosts, gateway, namespace) if usable else ():
         offered = server_hosts(server, gateway.namespace, resource)
-        if protocol == "TCP" or is_terminated(server):
+        if protocol in TCP_PROTOCOLS or tls is not None:
             taken = tcp_route(world, resource, arrival)
             if taken is not None and common_hosts(world, gateway, server, resource):
-                tls = ServerTls((f"{namespace}/{secret_name(server)}",)) if is_terminated(server) else None
                 names = _server_names(server) if tls is not None else ()
                 chains.append(GatewayChain(label, connect(taken[0]), taken[1], names, tls))
                 break

@@ -29,7 +29,15 @@ from tulle.mesh.view.cluster import (
     Warmup,
 )
 from tulle.mesh.view.depth import Depth, Reason
-from tulle.mesh.view.gateway import Certificate, Gateway, GatewayChain, GatewayListener, ServerTls
+from tulle.mesh.view.gateway import (
+    Authorities,
+    Certificate,
+    ClientValidation,
+    Gateway,
+    GatewayChain,
+    GatewayListener,
+    ServerTls,
+)
 from tulle.mesh.view.listener import (
     HttpChain,
     Inbound,
@@ -73,8 +81,10 @@ from tulle.mesh.view.whole import View, WorkloadView
 
 __all__ = [
     "MISSING_CLUSTER",
+    "Authorities",
     "Balancing",
     "Certificate",
+    "ClientValidation",
     "Cluster",
     "ConnectionPool",
     "Cors",

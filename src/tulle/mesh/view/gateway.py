@@ -11,10 +11,46 @@ from tulle.mesh.view.route import RouteTable
 
 
 @dataclass(frozen=True, slots=True)
+class ClientValidation:
+    """What the certificates of a gateway's clients are held against."""
+
+    authorities: str
+    """The name of `Authorities`."""
+    required: bool = True
+    """False: who has no certificate is served too."""
+    verify: bool = True
+    """False: a certificate of another authority is taken too."""
+    names: tuple[str, ...] = ()
+    """Subject alternative names, one of which the certificate must have. Empty: any."""
+    key_hashes: tuple[str, ...] = ()
+    """SHA-256 of the public key (SPKI), in base64."""
+    certificate_hashes: tuple[str, ...] = ()
+    """SHA-256 of the certificate, in hexadecimal. One of both kinds must fit, if there are any."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerTls:
-    """TLS that a gateway terminates with the named Secrets (`namespace/name`, type kubernetes.io/tls)."""
+    """TLS that a gateway terminates with the named Secrets (`namespace/name`)."""
 
     secrets: tuple[str, ...]
+    """Empty: the proxy's own SVID, for clients with one (mTLS of the mesh)."""
+    client: ClientValidation | None = None
+    """None: clients are not asked."""
+    oldest: str = "TLSv1_2"
+    newest: str = ""
+    """Versions of TLS in Envoy's words; "": Envoy's own."""
+    cipher_suites: tuple[str, ...] = ()
+    """For versions up to 1.2. Empty: Envoy's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """Certificates of authorities, behind a name in `ClientValidation`. Not a part of a View."""
+
+    secret: str
+    """namespace/name, as it is asked for: what ends in `-cacert` may stand in the Secret without it."""
+    chain_pem: bytes
+    revocation_pem: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +71,8 @@ class GatewayChain:
     server_names: tuple[str, ...] = ()
     """SNI; empty: any, TLS or not."""
     tls: ServerTls | None = None
+    meshed: bool = False
+    """Only connections that a proxy of the mesh opens (by their ALPN)."""
 
 
 @dataclass(frozen=True, slots=True)

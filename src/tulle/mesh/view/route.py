@@ -249,6 +249,8 @@ class VirtualHost:
     origin: Origin
     by_destination: tuple[DestinationRoutes, ...] = ()
     """What stands in place of `routes` for requests to some addresses; outbound route tables only."""
+    https_only: bool = False
+    """Requests without TLS are sent to the same place with it (301)."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

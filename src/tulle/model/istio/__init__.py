@@ -16,7 +16,13 @@ from tulle.model.istio.destination_rule import (
     TrafficPolicy,
 )
 from tulle.model.istio.fault import HTTPFaultInjection
-from tulle.model.istio.gateway import GatewaySpec, Server, ServerPort, ServerTLSSettings
+from tulle.model.istio.gateway import (
+    HTTP_PROTOCOLS,
+    TCP_PROTOCOLS,
+    GatewaySpec,
+    Server,
+    ServerPort,
+)
 from tulle.model.istio.http_action import (
     CorsPolicy,
     HTTPRedirect,
@@ -30,6 +36,7 @@ from tulle.model.istio.load_balancer import (
     LocalityLoadBalancerSetting,
     ZoneAwareLoadBalancerSetting,
 )
+from tulle.model.istio.server_tls import ServerTLSSettings
 from tulle.model.istio.service_entry import ServiceEntrySpec
 from tulle.model.istio.shared import (
     Destination,
@@ -55,7 +62,9 @@ GROUP = "networking.istio.io"
 
 __all__ = [
     "GROUP",
+    "HTTP_PROTOCOLS",
     "MESH",
+    "TCP_PROTOCOLS",
     "ClientTLSSettings",
     "ConnectionPoolSettings",
     "ConsistentHash",

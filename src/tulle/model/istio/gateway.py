@@ -1,121 +1,121 @@
-"""Gateway (networking.istio.io), field by field as in gateway.proto."""
+"""Gateway (networking.istio.io), field by field as in gateway.proto, with the rules of its validation
+(pkg/config/validation: ValidateGateway)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import ipaddress
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from tulle.model.schema import Bool, Labels, Model, NoEffect, NotHonoured, Port, problem
+from tulle.model.istio.host import is_host
+from tulle.model.istio.server_tls import ServerTLSSettings
+from tulle.model.schema import Labels, Model, NoEffect, NotHonoured, Port, problem
 
-_LATER = NotHonoured("client certificates and the details of TLS come with the security policies")
-PROTOCOLS = ("HTTP", "HTTPS", "HTTP2", "GRPC", "GRPC-WEB", "TCP", "TLS", "MONGO", "MYSQL", "REDIS", "UDP")
+HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC")
+TLS_PROTOCOLS = ("HTTPS", "TLS")
+TCP_PROTOCOLS = ("TCP", "MONGO", "MYSQL", "REDIS")
+_PLAIN_HTTP = (*HTTP_PROTOCOLS, "GRPC-WEB")
+_PROTOCOLS = (*_PLAIN_HTTP, *TLS_PROTOCOLS, *TCP_PROTOCOLS, "UDP")
+_SERVED = (*HTTP_PROTOCOLS, *TLS_PROTOCOLS, *TCP_PROTOCOLS)
 
 
 def _not_served(protocol: Any) -> bool:
-    return str(protocol).upper() not in ("HTTP", "HTTP2", "GRPC", "HTTPS", "TLS", "TCP")
+    return str(protocol).upper() not in _SERVED
 
 
 class ServerPort(Model):
     number: Port
-    protocol: Annotated[str, NotHonoured("HTTP, HTTP2, GRPC, HTTPS, TLS and TCP are served", _not_served)]
-    name: str = ""
+    protocol: Annotated[str, NotHonoured(f"{', '.join(_SERVED)} are served", _not_served)]
+    name: Annotated[str, Field(min_length=1)]
     target_port: Annotated[Port | None, NoEffect("a gateway listens on the port itself")] = None
 
     @model_validator(mode="after")
     def _known_protocol(self) -> ServerPort:
-        if self.protocol.upper() not in PROTOCOLS:
+        if self.protocol.upper() not in _PROTOCOLS:
             raise problem(
                 "invalid-value",
                 f"“{self.protocol}” is not a protocol",
-                remedy=f"Write one of {', '.join(PROTOCOLS)}.",
+                remedy=f"Write one of {', '.join(_PROTOCOLS)}.",
                 field="protocol",
             )
         return self
 
 
-def _mode_later(mode: Any) -> bool:
-    return mode not in ("PASSTHROUGH", "SIMPLE", None)
+def _one_address(bind: Any) -> bool:
+    return bind not in ("", "0.0.0.0")  # noqa: S104  what it means is written so
 
 
-class TLSCertificate(Model):
-    server_certificate: str = ""
-    private_key: str = ""
-    ca_certificates: str = ""
+def _check_server_host(value: str) -> str:
+    namespace, slash, host = value.rpartition("/")
+    if (slash and not namespace) or "/" in namespace or not (_is_address(host) or is_host(host)):
+        raise problem(
+            "invalid-hostname",
+            f"“{value}” is not a host of a server",
+            remedy="Write HOST or NAMESPACE/HOST; HOST may begin with “*”, NAMESPACE may be “*” or “.”.",
+        )
+    return value
 
 
-class ServerTLSSettings(Model):
-    https_redirect: Annotated[Bool, NotHonoured("redirects come with the full routing vocabulary", bool)] = (
-        False
-    )
-    mode: Annotated[
-        Literal["PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"]
-        | None,
-        NotHonoured("SIMPLE and PASSTHROUGH are known", _mode_later),
-    ] = None
-    server_certificate: Annotated[str, NotHonoured("certificates come from Secrets: use credentialName")] = ""
-    private_key: Annotated[str, NotHonoured("certificates come from Secrets: use credentialName")] = ""
-    ca_certificates: Annotated[str, _LATER] = ""
-    credential_name: str = ""
-    credential_names: Annotated[tuple[str, ...], _LATER] = ()
-    tls_certificates: Annotated[tuple[TLSCertificate, ...], _LATER] = ()
-    subject_alt_names: Annotated[tuple[str, ...], _LATER] = ()
-    verify_certificate_spki: Annotated[tuple[str, ...], _LATER] = ()
-    verify_certificate_hash: Annotated[tuple[str, ...], _LATER] = ()
-    min_protocol_version: Annotated[
-        Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"], _LATER
-    ] = "TLS_AUTO"
-    max_protocol_version: Annotated[
-        Literal["TLS_AUTO", "TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"], _LATER
-    ] = "TLS_AUTO"
-    cipher_suites: Annotated[tuple[str, ...], _LATER] = ()
-    ca_crl: Annotated[str, _LATER] = ""
-    ca_cert_credential_name: Annotated[str, _LATER] = ""
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
-    @model_validator(mode="after")
-    def _certificate_is_there(self) -> ServerTLSSettings:
-        if self.mode == "SIMPLE" and not (
-            self.credential_name or self.credential_names or self.server_certificate or self.tls_certificates
-        ):
-            raise problem(
-                "missing-field",
-                "mode SIMPLE needs credentialName",
-                remedy="Write credentialName: SECRET, a Secret of type kubernetes.io/tls.",
-                field="mode",
-            )
-        return self
+
+ServerHost = Annotated[str, AfterValidator(_check_server_host)]
 
 
 class Server(Model):
     port: ServerPort
-    bind: Annotated[str, NotHonoured("a gateway listens on its own address")] = ""
-    hosts: Annotated[tuple[str, ...], Field(min_length=1)]
+    bind: Annotated[
+        str,
+        NotHonoured("a gateway listens on all of its addresses", _one_address),
+    ] = ""
+    hosts: Annotated[tuple[ServerHost, ...], Field(min_length=1)]
     tls: ServerTLSSettings | None = None
-    default_endpoint: Annotated[str, NotHonoured("requests go where a VirtualService sends them")] = ""
+    default_endpoint: Annotated[str, NoEffect("Istio's gateways do not read it either")] = ""
     name: str = ""
+    """For people and statistics."""
+
+    @property
+    def protocol(self) -> str:
+        """In capitals."""
+        return self.port.protocol.upper()
+
+    @property
+    def redirects(self) -> bool:
+        """Whether plain HTTP is sent to HTTPS."""
+        return self.tls is not None and self.tls.https_redirect and self.protocol in _PLAIN_HTTP
 
     @model_validator(mode="after")
     def _tls_fits(self) -> Server:
-        needs = self.port.protocol.upper() in ("HTTPS", "TLS")
-        if needs and (self.tls is None or self.tls.mode is None):
+        if self.protocol in TLS_PROTOCOLS and self.tls is None:
             raise problem(
                 "missing-field",
-                f"protocol {self.port.protocol} needs tls with a mode",
+                f"protocol {self.port.protocol} needs tls",
                 remedy="Write tls: {mode: SIMPLE, credentialName: SECRET} or tls: {mode: PASSTHROUGH}.",
-                field="tls" if self.tls is not None else "port.protocol",
+                field="port.protocol",
             )
-        if not needs and self.tls is not None and self.tls.mode is not None and _is_plain(self.port.protocol):
+        if self.protocol in TLS_PROTOCOLS or self.tls is None:
+            return self
+        if self.protocol not in _PLAIN_HTTP:
             raise problem(
                 "exclusive-fields",
-                f"protocol {self.port.protocol} excludes tls.mode",
-                remedy="Remove tls, or write protocol: HTTPS or TLS.",
-                field="tls.mode",
+                f"protocol {self.port.protocol} excludes tls",
+                remedy="Remove tls, or write protocol: TLS.",
+                field="tls",
+            )
+        if self.tls.terminates or self.tls.names_files:
+            raise problem(
+                "exclusive-fields",
+                f"protocol {self.port.protocol} takes nothing of tls but httpsRedirect",
+                remedy="Remove the rest of tls, or write protocol: HTTPS.",
+                field="tls.mode" if self.tls.terminates else "tls",
             )
         return self
-
-
-def _is_plain(protocol: str) -> bool:
-    return protocol.upper() in ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 
 
 class GatewaySpec(Model):
@@ -126,7 +126,7 @@ class GatewaySpec(Model):
     def _port_names_are_distinct(self) -> GatewaySpec:
         names = [server.port.name for server in self.servers]
         for index, name in enumerate(names):
-            if name and name in names[:index]:
+            if name in names[:index]:
                 raise problem(
                     "duplicate-name",
                     f"two servers' ports are called “{name}”",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from tulle.mesh.view import OriginatedTls
 from tulle.xds import message
 from tulle.xds.message import Tree
-from tulle.xds.tls import TLS_SOCKET
+from tulle.xds.tls import TLS_SOCKET, alternative_name
 
 _VERSIONS: Tree = {
     # Envoy's own client begins at 1.2; Istio says so too.
@@ -50,22 +48,8 @@ def _validation(tls: OriginatedTls) -> Tree:
     if tls.revocation_file:
         built["crl"] = _file(tls.revocation_file)
     if tls.names:
-        built["match_typed_subject_alt_names"] = [_name(name) for name in tls.names]
+        built["match_typed_subject_alt_names"] = [alternative_name(name) for name in tls.names]
     return built
-
-
-def _name(name: str) -> Tree:
-    return {"san_type": _kind(name), "matcher": {"exact": name}}
-
-
-def _kind(name: str) -> str:
-    if "://" in name:
-        return "URI"
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return "DNS"
-    return "IP_ADDRESS"
 
 
 def _file(path: str) -> Tree:
