@@ -48,7 +48,8 @@ class Plan:
     nodes: dict[str, tuple[str, ...]]
     """node -> its parts in the cache"""
     parts: frozenset[Part]
-    gateways: frozenset[WorkloadId]
+    holders: frozenset[WorkloadId]
+    """Whose proxies may be given keys from Secrets: gateways, and who presents certificates of its own."""
 
 
 def proxy_node(at: WorkloadId) -> str:
@@ -56,8 +57,8 @@ def proxy_node(at: WorkloadId) -> str:
     return f"{at[0]}/{at[1]}"
 
 
-def _certificates_part(gateway: WorkloadId) -> str:
-    return f"certificates/{proxy_node(gateway)}"
+def _certificates_part(holder: WorkloadId) -> str:
+    return f"certificates/{proxy_node(holder)}"
 
 
 def host_node(host: str) -> str:
@@ -161,8 +162,8 @@ class Pipeline:
         for part in self._assigned.parts - plan.parts:
             self._part_content.forget(part)
             self._translated.forget(part)
-        for gateway in self._assigned.gateways - plan.gateways:
-            self._certificates.forget(gateway)
+        for holder in self._assigned.holders - plan.holders:
+            self._certificates.forget(holder)
         self._assigned = plan
 
     # -- the functions behind the cells ----------------------------------------------------------
@@ -170,11 +171,15 @@ class Pipeline:
     def _make_plan(self, _: str) -> Plan:
         parts = {at: self._resolution.parts(at) for at in self._resolution.proxies()}
         nodes = {proxy_node(at): (*map(str, each), ENDPOINTS) for at, each in parts.items()}
-        gateways = frozenset(at for at, each in parts.items() if each[0].kind is PartKind.GATEWAY)
-        for at in gateways:
+        holders = frozenset(
+            at
+            for at, each in parts.items()
+            if each[0].kind is PartKind.GATEWAY or any(self._resolution.credentials(each[0]))
+        )
+        for at in holders:
             nodes[proxy_node(at)] += (_certificates_part(at),)
         nodes[host_node(self._world.settings.host)] = _OF_HOSTS
-        return Plan(nodes, frozenset(part for each in parts.values() for part in each), gateways)
+        return Plan(nodes, frozenset(part for each in parts.values() for part in each), holders)
 
     def _find_queries(self, _: str) -> frozenset[EndpointQuery]:
         parts = self._plan("").parts
@@ -183,7 +188,7 @@ class Pipeline:
     def _gather_parts(self, _: str) -> dict[str, Content]:
         plan = self._plan("")
         found = {str(part): self._part_content(part) for part in plan.parts}
-        return found | {_certificates_part(at): self._certificates(at) for at in plan.gateways}
+        return found | {_certificates_part(at): self._certificates(at) for at in plan.holders}
 
     def _gather(self, part: str) -> Content:
         """What there is one of for each service or workload of the mesh."""
@@ -208,9 +213,9 @@ class Pipeline:
             case None:
                 return ()
 
-    def _translate_certificates(self, gateway: WorkloadId) -> Content:
-        """Keys are in the parts of their gateways alone, and not in what `content` shows."""
-        return self._resources(map(translate_certificate, self._resolution.certificates(gateway)))
+    def _translate_certificates(self, holder: WorkloadId) -> Content:
+        """Keys are in the parts of their holders alone, and not in what `content` shows."""
+        return self._resources(map(translate_certificate, self._resolution.certificates(holder)))
 
     def _encode_assignment(self, at: WorkloadId) -> Resource | None:
         assignment = self._world.assignment(at)

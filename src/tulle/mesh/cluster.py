@@ -123,6 +123,7 @@ def cluster(
             endpoint_set=_endpoint_set(destination, policy, wanted),
         ),
         settings,
+        scope.namespace if policy.selected else "",
     )
     if wanted is not None and made.outlier is not None and made.outlier.ejection_percent is None:
         # With Envoy's own 10 % nothing would fail over where there are fewer than ten endpoints.

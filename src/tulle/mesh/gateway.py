@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.policy.credential import at_gateway
 from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
@@ -131,6 +132,7 @@ class GatewayCells:
             found = self._clusters.cluster((destination, vantage))
             if found is None:
                 continue
+            found = at_gateway(found, scope.namespace)
             if name == destination.sni:
                 made.append(passed_through(found, name))
             else:

@@ -13,6 +13,7 @@ from tulle.mesh import headless
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
+from tulle.mesh.policy.credential import at_sidecar
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import (
     PASSTHROUGH,
@@ -110,7 +111,7 @@ class OutboundCells:
     def _make_clusters(self, scope: Scope) -> tuple[Cluster, ...]:
         special = self._hosts.special(scope)
         found = {
-            each.name: each
+            each.name: at_sidecar(each)
             for host in self._called(scope)
             for each in self._cluster_cells.of_service((host, special.get(host, ANYWHERE)))
         }

@@ -17,7 +17,7 @@ from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.outbound import OutboundCells
-from tulle.mesh.policy.certificate import authorities, certificate
+from tulle.mesh.policy.credential import Credentials, credentials, given
 from tulle.mesh.problem import Problem, locate
 from tulle.mesh.proxyless import proxyless
 from tulle.mesh.review import ReviewCells
@@ -91,6 +91,9 @@ class Resolution:
         self._proxyless: Derived[Scope, Proxyless] = Derived(
             graph, lambda scope: proxyless(scope, self._outbound.outbound(scope)), "proxyless"
         )
+        self.credentials: Derived[Part, Credentials] = Derived(
+            graph, lambda part: credentials(self._part_clusters(part)), "credentials"
+        )
         self._queries: Derived[Part, dict[str, EndpointQuery]] = Derived(
             graph, self._find_queries, "endpoint_queries"
         )
@@ -110,16 +113,18 @@ class Resolution:
         return self._gateways.gateway(at)
 
     def certificates(self, at: WorkloadId) -> tuple[Certificate | Authorities, ...]:
-        """The certificates and keys of a gateway's listeners, sorted by the names of their Secrets, and then
-        the authorities that their clients' certificates are held against."""
+        """What stands in the Secrets that a proxy's listeners and clusters name: certificates and keys, by
+        the names of their Secrets, and then the authorities that others' certificates are held against."""
         gateway = self.gateway(at)
         chains = (chain for each in (gateway.listeners if gateway else ()) for chain in each.chains)
         settings = [chain.tls for chain in chains if chain.tls is not None]
-        own = sorted({name for tls in settings for name in tls.secrets})
-        trusted = sorted({tls.client.authorities for tls in settings if tls.client is not None})
-        found = [certificate(self._world, *name.split("/", 1)) for name in own]
-        known = [authorities(self._world, *name.split("/", 1)) for name in trusted]
-        return tuple(each for each in (*found, *known) if each is not None)
+        own = {name for tls in settings for name in tls.secrets}
+        trusted = {tls.client.authorities for tls in settings if tls.client is not None}
+        for part in self.parts(at):
+            named = self.credentials(part)
+            own.update(named[0])
+            trusted.update(named[1])
+        return given(self._world, (tuple(sorted(own)), tuple(sorted(trusted))))
 
     def proxyless(self, namespace: str, **labels: str) -> Proxyless:
         """The same for gRPC clients, which call out without an Envoy."""

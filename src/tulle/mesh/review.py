@@ -12,6 +12,7 @@ from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway import gateways_of
+from tulle.mesh.policy.credential import credential_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set
@@ -110,6 +111,11 @@ class ReviewCells:
             remedy = "Apply the service, or correct the host."
             yield warning(rule, "spec.host", _NOT_FOUND, message, remedy)
             return
+        policy = rule.spec.traffic_policy
+        wrong = credential_fault(self._world, rule, policy.tls) if policy is not None and policy.tls else ""
+        if wrong:
+            remedy = "Apply the Secret in the namespace of the proxy that shall use it."
+            yield warning(rule, "spec.trafficPolicy.tls.credentialName", "invalid-certificate", wrong, remedy)
         for index, subset in enumerate(rule.spec.subsets):
             labels = tuple(sorted({*(service.selector or ()), *subset.labels.items()}))
             if service.selector is not None and not self._world.selected(service.namespace, labels):

@@ -33,8 +33,8 @@ _BETWEEN_PROXIES: Tree = {
 }
 
 _CERTIFICATE_FETCH_SECONDS = 2.0
-# A gateway's certificate comes from the control plane. When it is missing, its listener must not wait for
-# ever: other certificates and plain HTTP stand on the same port. Connections that need it fail until then.
+# A Secret's certificate comes from the control plane. When it is missing, a listener or cluster must not wait
+# for ever: a gateway's other servers stand on the same port. Connections that need it fail until then.
 
 
 def _common(uri_matchers: list[Tree], alpn: tuple[str, ...]) -> Tree:
@@ -114,14 +114,12 @@ def public_server(tls: ServerTls, trust_domain: str, http: bool) -> Tree:
     common: Tree = {
         "tls_params": versions,
         "alpn_protocols": ["h2", "http/1.1"] if http else [],
-        "tls_certificate_sds_secret_configs": [
-            _fetched(certificate_secret(secret)) for secret in tls.secrets
-        ],
+        "tls_certificate_sds_secret_configs": [fetched(certificate_secret(secret)) for secret in tls.secrets],
     }
     if tls.client is not None:
         common["combined_validation_context"] = {
             "default_validation_context": _clients(tls.client),
-            "validation_context_sds_secret_config": _fetched(authorities_secret(tls.client.authorities)),
+            "validation_context_sds_secret_config": fetched(authorities_secret(tls.client.authorities)),
         }
     required = tls.client is not None and tls.client.required
     context = message.DownstreamTls(
@@ -131,7 +129,8 @@ def public_server(tls: ServerTls, trust_domain: str, http: bool) -> Tree:
     return message.extension(TLS_SOCKET, context)
 
 
-def _fetched(name: str) -> Tree:
+def fetched(name: str) -> Tree:
+    """A secret that the control plane gives, or that is missing after a while."""
     return {"name": name, "sds_config": over_ads(_CERTIFICATE_FETCH_SECONDS)}
 
 

@@ -31,13 +31,24 @@ def mesh_tls(
     return MutualTls(tuple(sorted(identities)), spoken, written.sni or destination.sni, always=True)
 
 
-def originated_tls(written: ClientTLSSettings | None) -> OriginatedTls | None:
-    """TLS with certificates that are not the mesh's, if it shall be spoken."""
+def originated_tls(written: ClientTLSSettings | None, namespace: str) -> OriginatedTls | None:
+    """TLS with certificates that are not the mesh's, if it shall be spoken. `namespace`: of the callers, if
+    they are selected workloads; else Secrets stay without one."""
     if written is None or written.mode not in ("SIMPLE", "MUTUAL"):
         return None
     verify = not written.insecure_skip_verify
     authorities = written.ca_certificates if written.ca_certificates not in ("", "system") else ""
     mutual = written.mode == "MUTUAL"
+    if written.credential_name:
+        # The authorities stand in NAME-cacert, or in the Secret itself (Istio, `SdsCaSuffix`).
+        secret = f"{namespace}/{written.credential_name}" if namespace else written.credential_name
+        return OriginatedTls(
+            sni=written.sni,
+            names=written.subject_alt_names,
+            verify=verify,
+            certificate_secret=secret if mutual else "",
+            authorities_secret=f"{secret}-cacert" if verify else "",
+        )
     return OriginatedTls(
         sni=written.sni,
         names=written.subject_alt_names,

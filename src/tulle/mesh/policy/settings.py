@@ -15,8 +15,9 @@ from tulle.mesh.view import Cluster, HashKey, HashSource, TcpChain
 _VERSIONS = {"V1": 1, "V2": 2}
 
 
-def governed(made: Cluster, settings: Settings) -> Cluster:
-    """A cluster with everything that settings say but mTLS, which depends on who stands behind it."""
+def governed(made: Cluster, settings: Settings, namespace: str = "") -> Cluster:
+    """A cluster with everything that settings say but mTLS, which depends on who stands behind it.
+    `namespace`: of the callers, if they are selected workloads."""
     if settings == NOTHING:
         return made
     detection = settings.outlier_detection
@@ -29,7 +30,7 @@ def governed(made: Cluster, settings: Settings) -> Cluster:
         pool=connection_pool(settings),
         outlier=outlier_detection(detection) if detection is not None else None,
         panic_percent=detection.min_health_percent if detection is not None else 0,
-        tls=originated_tls(settings.tls),
+        tls=originated_tls(settings.tls, namespace),
         proxy_protocol=_VERSIONS[proxy_protocol.version] if proxy_protocol is not None else None,
     )
 

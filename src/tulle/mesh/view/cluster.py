@@ -143,6 +143,9 @@ class OriginatedTls:
     certificate_file: str = ""
     key_file: str = ""
     """Paths as the proxy sees them; it reads them itself."""
+    certificate_secret: str = ""
+    authorities_secret: str = ""
+    """In place of files: Secrets by namespace/name. Without a namespace it is for gateways' proxies alone."""
 
 
 @dataclass(frozen=True, slots=True)

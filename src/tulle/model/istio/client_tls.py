@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
-from tulle.model.istio.shared import POLICY_LATER
 from tulle.model.schema import Bool, Model, problem
 
 _FILES = ("client_certificate", "private_key", "ca_certificates", "ca_crl")
@@ -18,7 +17,7 @@ class ClientTLSSettings(Model):
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
-    credential_name: Annotated[str, POLICY_LATER] = ""
+    credential_name: str = ""
     subject_alt_names: tuple[str, ...] = ()
     sni: str = ""
     insecure_skip_verify: Bool | None = None

@@ -5,7 +5,13 @@ from __future__ import annotations
 from tulle.mesh.view import OriginatedTls
 from tulle.xds import message
 from tulle.xds.message import Tree
-from tulle.xds.tls import TLS_SOCKET, alternative_name
+from tulle.xds.tls import (
+    TLS_SOCKET,
+    alternative_name,
+    authorities_secret,
+    certificate_secret,
+    fetched,
+)
 
 _VERSIONS: Tree = {
     # Envoy's own client begins at 1.2; Istio says so too.
@@ -22,7 +28,15 @@ def originated_tls(tls: OriginatedTls, http2: bool) -> Tree:
     if tls.certificate_file:
         pair = {"certificate_chain": _file(tls.certificate_file), "private_key": _file(tls.key_file)}
         common["tls_certificates"] = [pair]
-    common["validation_context"] = _validation(tls)
+    if tls.certificate_secret:
+        common["tls_certificate_sds_secret_configs"] = [fetched(certificate_secret(tls.certificate_secret))]
+    if tls.authorities_secret:
+        common["combined_validation_context"] = {
+            "default_validation_context": _names(tls),
+            "validation_context_sds_secret_config": fetched(authorities_secret(tls.authorities_secret)),
+        }
+    else:
+        common["validation_context"] = _validation(tls)
     return message.extension(TLS_SOCKET, message.UpstreamTls(common_tls_context=common, sni=tls.sni))
 
 
@@ -47,9 +61,13 @@ def _validation(tls: OriginatedTls) -> Tree:
     built: Tree = {"trusted_ca": _file(tls.authorities_file)}
     if tls.revocation_file:
         built["crl"] = _file(tls.revocation_file)
-    if tls.names:
-        built["match_typed_subject_alt_names"] = [alternative_name(name) for name in tls.names]
-    return built
+    return built | _names(tls)
+
+
+def _names(tls: OriginatedTls) -> Tree:
+    if not tls.names:
+        return {}
+    return {"match_typed_subject_alt_names": [alternative_name(name) for name in tls.names]}
 
 
 def _file(path: str) -> Tree:
