@@ -121,7 +121,9 @@ async def get(tmp_path: Path) -> AsyncIterator[Get]:
         }
         tree = unprivileged(bootstrap(translate_gateway(gateway(port, applications))))
         await stack.enter_async_context(running(on_loopback(tree, tmp_path), tmp_path))
-        client = await stack.enter_async_context(httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}"))
+        client = await stack.enter_async_context(
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60)
+        )
 
         async def ask(path: str, method: str = "GET", **headers: str) -> httpx2.Response:
             sent = {name.replace("_", "-"): value for name, value in headers.items()}
