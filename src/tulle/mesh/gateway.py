@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.policy.backend_tls import secured
 from tulle.mesh.policy.credential import at_gateway
 from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age, named_clusters
@@ -135,8 +136,11 @@ class GatewayCells:
             found = at_gateway(found, scope.namespace)
             if name == destination.sni:
                 made.append(passed_through(found, name))
+            elif name in connected:
+                # It may be TLS already: a BackendTLSPolicy for it would wrap it twice.
+                made.append(opaque(found))
             else:
-                made.append(opaque(found) if name in connected else found)
+                made.append(secured(self._world, self._hosts.attachments, found))
         return tuple(made)
 
 

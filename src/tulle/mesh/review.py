@@ -15,10 +15,11 @@ from tulle.mesh.gateway import gateways_of
 from tulle.mesh.policy.credential import credential_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
-from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set
+from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set, review_policy
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
+    BACKEND_TLS_POLICY,
     DESTINATION_RULE,
     GATEWAY,
     ISTIO_GATEWAY,
@@ -39,7 +40,15 @@ from tulle.model.istio import Server
 from tulle.model.resource import Key
 
 _NOT_FOUND = "reference-not-found"
-_KINDS = (*ALL_ROUTES, GATEWAY, LISTENER_SET, VIRTUAL_SERVICE, DESTINATION_RULE, ISTIO_GATEWAY)
+_KINDS = (
+    *ALL_ROUTES,
+    GATEWAY,
+    LISTENER_SET,
+    BACKEND_TLS_POLICY,
+    VIRTUAL_SERVICE,
+    DESTINATION_RULE,
+    ISTIO_GATEWAY,
+)
 
 
 class ReviewCells:
@@ -67,6 +76,8 @@ class ReviewCells:
                 return tuple(review_gateway(self._world, resource))
             case kind if kind == LISTENER_SET:
                 return tuple(review_listener_set(self._world, resource))
+            case kind if kind == BACKEND_TLS_POLICY:
+                return tuple(review_policy(self._world, self._hosts.attachments, resource))
             case kind if kind == VIRTUAL_SERVICE:
                 return tuple(review_virtual_service(self._world, self._hosts, self._clusters, resource))
             case kind if kind == DESTINATION_RULE:

@@ -1,4 +1,4 @@
-"""What is wrong with Gateways and ListenerSets of the Gateway API. Read by `review.py`."""
+"""What is wrong with Gateways, ListenerSets and BackendTLSPolicies. Read by `review.py`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tulle.mesh.listener_set import ListenerSet
+from tulle.mesh.name import service_host
+from tulle.mesh.policy.backend_tls import BackendTLSPolicy, ref_faults
+from tulle.mesh.policy_status import conflicted
 from tulle.mesh.problem import Problem, warning
-from tulle.mesh.route.attachment import GATEWAY, GatewayResource
+from tulle.mesh.route.attachment import GATEWAY, Attachments, GatewayResource
 from tulle.mesh.route.listener_state import ListenerState, gateway_of, listener_states, of_parent
 from tulle.mesh.world import World
 from tulle.model.resource import Key, Resource
@@ -18,6 +21,7 @@ CODES = {
     "RefNotPermitted": "reference-not-permitted",
     "InvalidKind": "invalid-reference-kind",
     "InvalidCertificateRef": "invalid-certificate",
+    "InvalidCACertificateRef": "invalid-certificate",
 }
 """The codes of findings for the specification's reasons of the condition ResolvedRefs."""
 
@@ -59,6 +63,35 @@ def review_listener_set(world: World, listeners: ListenerSet) -> Iterator[Proble
         yield warning(listeners, "spec.parentRef", "not-attached", message, remedy)
     for state in states:
         yield from _listener(listeners, state)
+
+
+def review_policy(world: World, attachments: Attachments, policy: BackendTLSPolicy) -> Iterator[Problem]:
+    """The problems of a BackendTLSPolicy."""
+    for index, ref in enumerate(policy.spec.target_refs):
+        field = f"spec.targetRefs[{index}]"
+        if (ref.group, ref.kind) != ("", "Service"):
+            message = f"{ref.kind} ({ref.group or 'core'}) is not a kind that a gateway sends to"
+            yield warning(policy, field, "invalid-reference-kind", message, "Refer to a Service.")
+            continue
+        service = world.service(service_host(ref.name, policy.namespace, world.settings.cluster_domain))
+        if service is None:
+            message = f"there is no Service {policy.namespace}/{ref.name}"
+            yield warning(policy, field, _NOT_FOUND, message, "Apply the Service, or correct the name.")
+        elif ref.section_name and ref.section_name not in {port.name for port in service.ports}:
+            message = f"Service {policy.namespace}/{ref.name} has no port called {ref.section_name}"
+            yield warning(policy, f"{field}.sectionName", _NOT_FOUND, message, "Name one of its ports.")
+    if conflicted(attachments, policy):
+        message = "an older policy holds for what this one targets"
+        yield warning(policy, "spec.targetRefs", "overruled", message, "Write one policy for each port.")
+    for fault in ref_faults(world, policy):
+        remedy = "Apply a ConfigMap with the authorities' certificates as ca.crt."
+        code = CODES[fault.reason]
+        yield warning(policy, fault.field, code, fault.message, remedy)
+    known = policy.spec.validation.well_known_ca_certificates
+    if known not in (None, "System"):
+        message = f"{known} is not a set of authorities that is known; requests fail"
+        field = "spec.validation.wellKnownCACertificates"
+        yield warning(policy, field, _NOT_FOUND, message, "Write System.")
 
 
 def _listener(owner: Resource[Any], state: ListenerState) -> Iterator[Problem]:

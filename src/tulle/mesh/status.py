@@ -11,7 +11,8 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway_status import gateway_status, listener_set_status
 from tulle.mesh.ingress import CONTROLLER
-from tulle.mesh.route.attachment import ALL_ROUTES, GATEWAY, AnyRoute, Attachments
+from tulle.mesh.policy_status import policy_status
+from tulle.mesh.route.attachment import ALL_ROUTES, BACKEND_TLS_POLICY, GATEWAY, AnyRoute, Attachments
 from tulle.mesh.route.parent import Verdict, verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.world import World
@@ -42,6 +43,8 @@ class StatusCells:
                 return gateway_status(self._world, self._attachments, resource)
             case kind if kind == LISTENER_SET:
                 return listener_set_status(self._world, self._attachments, resource)
+            case kind if kind == BACKEND_TLS_POLICY:
+                return policy_status(self._world, self._attachments, resource)
             case kind if kind == GATEWAY_CLASS:
                 return _of_class(resource)
             case _:

@@ -160,7 +160,6 @@ _GATEWAY_API = (
         "backendtlspolicies",
         ("btlspolicy",),
         gateway_api.BackendTLSPolicySpec,
-        not_honoured="it comes with gateways for connections",
     ),
     Kind(
         gateway_api.GROUP,

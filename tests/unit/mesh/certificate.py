@@ -25,3 +25,8 @@ metadata: {{name: {name}, namespace: {namespace}}}
 type: kubernetes.io/tls
 data: {{tls.crt: {certificate}, tls.key: {key}}}
 """
+
+
+def certificate_pem() -> str:
+    """A certificate that may be an authority's."""
+    return base64.b64decode(_pair(1)[0]).decode()

@@ -14,6 +14,7 @@ from tulle.mesh.name import qualify
 from tulle.mesh.world import World
 from tulle.model import gateway_api, istio
 from tulle.model.gateway_api import (
+    BackendTLSPolicySpec,
     GatewaySpec,
     GRPCRouteSpec,
     HTTPRouteSpec,
@@ -31,6 +32,7 @@ TCP_ROUTE = (gateway_api.GROUP, "TCPRoute")
 CONNECTION_ROUTES = (TLS_ROUTE, TCP_ROUTE)
 ALL_ROUTES = (*ROUTES, *CONNECTION_ROUTES)
 GATEWAY = (gateway_api.GROUP, "Gateway")
+BACKEND_TLS_POLICY = (gateway_api.GROUP, "BackendTLSPolicy")
 VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
 DESTINATION_RULE = (istio.GROUP, "DestinationRule")
 ISTIO_GATEWAY = (istio.GROUP, "Gateway")
@@ -82,6 +84,8 @@ class Attachments:
         self._by_parent: Index[tuple[str, Parent], Key, Resource[Any]] = Index(
             graph, resources, self._parents
         )
+        self._by_backend: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._backends)
+        self._policies: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._targets)
         self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
         self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
         self._by_delegate: Index[Key, Key, Resource[Any]] = Index(graph, resources, self._delegates)
@@ -95,6 +99,16 @@ class Attachments:
     def routes(self, kind: str, parent: Parent) -> tuple[Resource[Any], ...]:
         """The routes of a kind (HTTPRoute, ...) that name this parent, accepted by it or not."""
         return self._by_parent.get((kind, parent))
+
+    def routes_to(self, namespace: str, service: str) -> tuple[Resource[Any], ...]:
+        """The routes of the Gateway API with a backendRef to this Service, permitted or not."""
+        return self._by_backend.get((namespace, service))
+
+    def backend_tls_policies(
+        self, namespace: str, service: str
+    ) -> tuple[Resource[BackendTLSPolicySpec], ...]:
+        """The BackendTLSPolicies that target this Service."""
+        return self._policies.get((namespace, service))
 
     def virtual_services(self, host: str) -> tuple[Resource[VirtualServiceSpec], ...]:
         """The VirtualServices of the mesh that name this host; with `WILDCARD` those with any wildcard."""
@@ -132,6 +146,24 @@ class Attachments:
             for parent in spec.parent_refs:
                 named = (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
                 yield key.kind, named
+
+    def _backends(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, str]]:
+        if (key.group, key.kind) in ALL_ROUTES:
+            refs = (ref for rule in resource.spec.rules for ref in rule.backend_refs)
+            yield from {
+                (ref.namespace or key.namespace, ref.name)
+                for ref in refs
+                if (ref.group, ref.kind) == ("", "Service")
+            }
+
+    def _targets(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, str]]:
+        if (key.group, key.kind) == BACKEND_TLS_POLICY:
+            spec: BackendTLSPolicySpec = resource.spec
+            yield from {
+                (key.namespace, ref.name)
+                for ref in spec.target_refs
+                if (ref.group, ref.kind) == ("", "Service")
+            }
 
     def _virtual_service_hosts(self, key: Key, resource: Resource[Any]) -> Iterator[str]:
         if (key.group, key.kind) == VIRTUAL_SERVICE:

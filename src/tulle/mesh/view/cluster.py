@@ -138,6 +138,8 @@ class OriginatedTls:
     """What the server's certificate must have one of as a subject alternative name. Empty: what the SNI is
     made of, where that is the Host header."""
     verify: bool = True
+    authorities: str = ""
+    """The authorities' certificates, as PEM; in place of `authorities_file`."""
     authorities_file: str = ""
     revocation_file: str = ""
     certificate_file: str = ""

@@ -44,6 +44,7 @@ from tulle.model.gateway_api.listener_set import ListenerSetSpec
 from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from tulle.model.gateway_api.shared import (
     BackendObjectReference,
+    LocalObjectReference,
     ParentReference,
     SecretObjectReference,
     SessionPersistence,
@@ -85,6 +86,7 @@ __all__ = [
     "ListenerNamespaces",
     "ListenerSetSpec",
     "ListenerTLSConfig",
+    "LocalObjectReference",
     "ParentReference",
     "ReferenceGrantFrom",
     "ReferenceGrantSpec",

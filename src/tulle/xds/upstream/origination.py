@@ -58,7 +58,8 @@ def behind_proxy_protocol(version: int, socket: Tree | None) -> Tree:
 def _validation(tls: OriginatedTls) -> Tree:
     if not tls.verify:
         return {}
-    built: Tree = {"trusted_ca": _file(tls.authorities_file)}
+    trusted = {"inline_string": tls.authorities} if tls.authorities else _file(tls.authorities_file)
+    built: Tree = {"trusted_ca": trusted}
     if tls.revocation_file:
         built["crl"] = _file(tls.revocation_file)
     return built | _names(tls)

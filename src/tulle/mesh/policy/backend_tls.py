@@ -1,0 +1,126 @@
+"""BackendTLSPolicy (Gateway API): TLS from gateways to the servers of a Service.
+
+Which policy holds for a port, what it asks for, and what keeps it from holding. Read by `gateway.py`, which
+makes clusters, and by `policy_status.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
+from tulle.mesh.route.attachment import Attachments
+from tulle.mesh.route.common import Destination, age
+from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.view import Cluster, Discovery, Origin, OriginatedTls
+from tulle.mesh.world import World
+from tulle.model.gateway_api import BackendTLSPolicySpec, LocalObjectReference
+from tulle.model.kubernetes import ConfigMapSpec
+from tulle.model.resource import Key, Resource
+
+BackendTLSPolicy = Resource[BackendTLSPolicySpec]
+
+_AUTHORITIES = "ca.crt"
+"""The key of a ConfigMap with certificates of authorities (`caCertificateRefs`, Core support)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefFault:
+    """Why a reference to an authority has no effect. `reason` is the specification's for ResolvedRefs."""
+
+    reason: str
+    field: str
+    message: str
+
+
+def holding(
+    attachments: Attachments, namespace: str, service: str, port_name: str | None
+) -> BackendTLSPolicy | None:
+    """The policy that holds for a port of a Service, by the port's name: one for this port before one for the
+    whole Service, of several the oldest (GEP-713, "Conflict Resolution"). None: for whatever has no name."""
+    for section in dict.fromkeys((port_name, None)):
+        named = [
+            policy
+            for policy in attachments.backend_tls_policies(namespace, service)
+            if any(
+                (ref.group, ref.kind, ref.name, ref.section_name) == ("", "Service", service, section)
+                for ref in policy.spec.target_refs
+            )
+        ]
+        if named:
+            return min(named, key=age)
+    return None
+
+
+def secured(world: World, attachments: Attachments, cluster: Cluster) -> Cluster:
+    """A gateway's cluster with the TLS that a policy asks for. A policy that names no authority that can be
+    used leaves it without a server: nothing may go there in plain text
+    (`BackendTLSPolicyReasonNoValidCACertificate`: requests fail with a 5xx)."""
+    destination = Destination.of(cluster.name)
+    service = world.service(destination.host) if destination is not None else None
+    port = service.port(destination.port) if service is not None and destination is not None else None
+    policy = _of_port(attachments, service, port)
+    if policy is None:
+        return cluster
+    origin = Origin(policy.key.kind, policy.namespace, policy.name)
+    tls = _tls(world, policy)
+    if tls is None:
+        return replace(
+            cluster, discovery=Discovery.STATIC, addresses=(), endpoint_set="", mtls=None, origin=origin
+        )
+    return replace(cluster, mtls=None, tls=tls, origin=origin)
+
+
+def _of_port(
+    attachments: Attachments, service: Service | None, port: ServicePort | None
+) -> BackendTLSPolicy | None:
+    if service is None or port is None:
+        return None
+    return holding(attachments, service.namespace, service.name, port.name or None)
+
+
+def _tls(world: World, policy: BackendTLSPolicy) -> OriginatedTls | None:
+    validation = policy.spec.validation
+    names = tuple(each.hostname or each.uri or "" for each in validation.subject_alt_names)
+    asked = OriginatedTls(sni=validation.hostname, names=names or (validation.hostname,))
+    if validation.well_known_ca_certificates is not None:
+        known = validation.well_known_ca_certificates == "System"
+        return replace(asked, authorities_file=SYSTEM_AUTHORITIES) if known else None
+    found = (_authorities(world, policy.namespace, ref) for ref in validation.ca_certificate_refs)
+    usable = [each for each in found if isinstance(each, str)]
+    return replace(asked, authorities="".join(usable)) if usable else None
+
+
+def usable(world: World, policy: BackendTLSPolicy) -> bool:
+    """Whether it names an authority that can be used."""
+    return _tls(world, policy) is not None
+
+
+def ref_faults(world: World, policy: BackendTLSPolicy) -> Iterator[RefFault]:
+    """Every reference of a policy that cannot be used."""
+    for index, ref in enumerate(policy.spec.validation.ca_certificate_refs):
+        found = _authorities(world, policy.namespace, ref)
+        if isinstance(found, RefFault):
+            yield replace(found, field=f"spec.validation.caCertificateRefs[{index}].{found.field}")
+
+
+def _authorities(world: World, namespace: str, ref: LocalObjectReference) -> str | RefFault:
+    """The certificates behind a reference, as PEM."""
+    if (ref.group, ref.kind) != ("", "ConfigMap"):
+        return RefFault("InvalidKind", "kind", f"{ref.kind} ({ref.group or 'core'}) is not a ConfigMap")
+    found: Resource[ConfigMapSpec] | None = world.resource(Key("", "ConfigMap", namespace, ref.name))
+    if found is None:
+        message = f"there is no ConfigMap {namespace}/{ref.name}"
+        return RefFault("InvalidCACertificateRef", "name", message)
+    pem = found.spec.content.get(_AUTHORITIES, b"")
+    try:
+        loaded = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        message = f"ConfigMap {namespace}/{ref.name} has no PEM certificates under {_AUTHORITIES}"
+        return RefFault("InvalidCACertificateRef", "name", message)
+    # Written anew: between certificates there may be anything.
+    return "".join(each.public_bytes(Encoding.PEM).decode() for each in loaded)
