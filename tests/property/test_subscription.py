@@ -433,3 +433,20 @@ TestEnvoyLike = EnvoyLike.TestCase
 TestEnvoyLike.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
 TestBehindAnAgent = BehindAnAgent.TestCase
 TestBehindAnAgent.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+
+
+def test_endpoints_that_are_gone_for_a_while_are_waited_for_when_they_are_back() -> None:
+    """The client keeps the cluster all the time, so nothing but its endpoints is sent when they come back."""
+    state = BehindAnAgent()
+    same = [0, 0, 0, 0]
+    state.change(world={"l0": {"r0": {"c1"}}}, flavours=same, mute=False)
+    state.quiesce()
+    state.reconnect()
+    state.change(world={}, flavours=same, mute=False)
+    state.receive_from_upstream()
+    state.change(world={"l0": {"r0": {"c0", "c1", "c2", "c3"}}}, flavours=[0, 0, 1, 0], mute=False)
+    state.receive_from_upstream()
+    state.change(world={}, flavours=same, mute=False)
+    state.serve_upstream()
+    state.change(world={"l0": {"r0": {"c3"}}}, flavours=same, mute=False)
+    state.teardown()

@@ -18,7 +18,6 @@ instead of every content in between, and an acknowledgement says something about
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Protocol
 
 from tulle.ads.channel import REMOVED, Channel, Flight, Progress, Rejection, Response, shared
@@ -306,22 +305,32 @@ class Subscription:
     def _unready(self, channel: Channel) -> bool:
         """Whether something that the client has still lacks what it needs. Up to the first that does, what
         does not is crossed off."""
-        ready = 0
-        for needs in channel.unready.values():
-            if not self._are_there(_NEEDED[channel.type_url], needs):
+        below = _NEEDED.get(channel.type_url, "")
+        complete: list[str] = []
+        lacking = False
+        for name, needs in channel.unready.items():
+            lacking = not self._are_there(below, needs)
+            if lacking:
                 break
-            ready += 1
-        if ready:
-            channel.unready = dict(islice(channel.unready.items(), ready, None))
-        return bool(channel.unready)
+            if self._exist(below, needs):
+                complete.append(name)
+        for name in complete:
+            del channel.unready[name]
+        return lacking
 
     def _cross_off(self, channel: Channel) -> None:
-        """Everything that the client has and that does not lack anything."""
+        """Everything that the client has and that has all it needs. What it needs and does not exist is not
+        waited for, but it may come while the client has it, and then it is."""
         below = _NEEDED.get(channel.type_url, "")
         if channel.unready:
             channel.unready = {
-                name: needs for name, needs in channel.unready.items() if not self._are_there(below, needs)
+                name: needs
+                for name, needs in channel.unready.items()
+                if not (self._exist(below, needs) and self._are_there(below, needs))
             }
+
+    def _exist(self, type_url: str, names: Iterable[str]) -> bool:
+        return all(self._content.resource(type_url, name) is not None for name in names)
 
     def _are_there(self, type_url: str, names: Iterable[str]) -> bool:
         return all(self._is_there(type_url, name) for name in names)
