@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -239,7 +241,9 @@ class Bench:
 
 @asynccontextmanager
 async def real_bench(directory: Path, resources: tuple[ads.Resource, ...] = PASS_ON) -> AsyncIterator[Bench]:
-    layout = Layout(home=directory / "home", run=directory / "run" / "0a0b0cff", mesh="0a0b0cff")
+    # The path of a socket has 107 characters at most, and pytest's directories may have most of them.
+    run = Path(tempfile.mkdtemp(prefix="bench-"))
+    layout = Layout(home=directory / "home", run=run / "0a0b0cff", mesh="0a0b0cff")
     layout.namespaces.mkdir(parents=True)
     layout.home.mkdir()
     await namespace.create_hub(layout.hub, NETWORK)
@@ -251,3 +255,4 @@ async def real_bench(directory: Path, resources: tuple[ads.Resource, ...] = PASS
         await bench.end()
         bench.sockets.close()
         await cleanup.clean(layout)
+        shutil.rmtree(run, ignore_errors=True)

@@ -46,7 +46,7 @@ spec:
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     file = tmp_path_factory.mktemp("depth") / "depth.yaml"
-    file.write_text(app())
+    file.write_text(app("client"))
     with mesh_in(file.with_name("home")) as mesh:
         mesh.up(file)
         yield mesh

@@ -146,8 +146,8 @@ class _Explainer:
             return
         yield Step("security", f"mTLS, by {inbound.identity}; it takes {_takes(inbound, endpoint.port)}")
         depth = next((each.depth for each in inbound.ports if each.port == endpoint.port), None)
-        if depth is not None and sanitised:
-            if depth.shallow:
+        if depth is not None:
+            if depth.shallow and sanitised:
                 yield Step("depth", "the caller's proxy processes HTTP, the server's passes it on")
             for reason in depth.reasons:
                 yield Step("depth", f"both proxies process HTTP: {reason.text}", reason.origin)

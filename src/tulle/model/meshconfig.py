@@ -32,7 +32,7 @@ class OutboundTrafficPolicy(Model):
 class MeshConfigSpec(Model):
     trust_domain: DnsName = "cluster.local"
     outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
-    http_processing: HttpProcessing = HttpProcessing.CLIENT
+    http_processing: HttpProcessing = HttpProcessing.BOTH
     """Ours, not Istio's: its sidecars process HTTP on both sides always."""
     root_namespace: Annotated[
         DnsName, NotHonoured("it is istio-system", lambda name: name != "istio-system")

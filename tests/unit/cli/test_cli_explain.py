@@ -60,7 +60,7 @@ def test_each_step_names_the_line_that_it_is_because_of(tulle: Tulle) -> None:
     assert "reviews.shop.svc.cluster.local, virtual address" in done.out
     assert "is not it: it wants header x-user is 'jason'" in done.out
     assert "because of VirtualService shop/reviews, mesh.yaml:34:5" in done.out
-    assert "the server's passes it on" in done.out
+    assert "both proxies process HTTP: the mesh's httpProcessing" in done.out
     assert done.out.endswith("forwarded to outbound|9080||reviews.shop.svc.cluster.local\n")
 
 

@@ -91,7 +91,7 @@ kind: App
 metadata: {name: web, namespace: shop%s}
 spec: {services: {web: {command: web, ports: [{port: 80, name: http}, {port: 81, name: tcp}]}}}
 """
-    Path("client.yaml").write_text(app % "")
+    Path("client.yaml").write_text(app % ", annotations: {tulle.dev/http-processing: client}")
     Path("both.yaml").write_text(app % ", annotations: {tulle.dev/http-processing: both}")
     (line, *_) = tulle("render", "web", "-f", "client.yaml").out.splitlines()
     assert line == "# port 80: HTTP of meshed callers is processed on the client's side"

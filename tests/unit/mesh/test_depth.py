@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.mesh.routed import codes, shop
+from tests.unit.mesh import routed
+from tests.unit.mesh.routed import codes
 from tests.unit.mesh.worldly import publish
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.view import Depth
+from tulle.mesh.world import World
 
 BOTH = """
 apiVersion: tulle.dev/v1
@@ -15,6 +17,12 @@ kind: MeshConfig
 metadata: {name: mesh}
 spec: {httpProcessing: both}
 """
+CLIENT = BOTH.replace("both", "client")
+
+
+def shop(*texts: str) -> tuple[World, Resolution]:
+    """A mesh that asks for the client's side alone, where nothing in the texts asks for more."""
+    return routed.shop(CLIENT, *texts)
 
 
 def deployment(name: str, annotation: str = "", account: str = "web", extra: str = "") -> str:
@@ -81,6 +89,13 @@ def test_the_mesh_asks_for_both_sides() -> None:
     _, resolution = shop(deployment("web"), service(), BOTH)
     assert why(resolution) == [("the mesh's httpProcessing", "MeshConfig/", "spec.httpProcessing")]
     assert offers(resolution) == "tulle"
+
+
+def test_both_sides_are_what_a_mesh_has_where_nobody_asks() -> None:
+    _, resolution = routed.shop(deployment("web"), service())
+    assert why(resolution) == [("the mesh's httpProcessing", "MeshConfig/", "spec.httpProcessing")]
+    _, resolution = routed.shop(deployment("web", "client"), service())
+    assert depth(resolution) == Depth(()), "a workload may ask for less"
 
 
 def test_a_workload_asks_for_both_sides() -> None:

@@ -109,7 +109,7 @@ def test_clusters_say_how_to_speak_and_to_whom() -> None:
     assert (found.discovery, found.protocol) == (Discovery.EDS, Protocol.GRPC)
     assert found.mtls is not None
     assert found.mtls.identities == ("spiffe://cluster.local/ns/shop/sa/raters",)
-    assert found.mtls.alpn == "tulle-http"
+    assert found.mtls.alpn == "tulle"
     assert found.mtls.sni == "outbound_.9080_._.ratings.shop.svc.cluster.local"
     assert found.endpoint_set == ""
 
