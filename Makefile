@@ -12,7 +12,7 @@ RUN_PROGRAMS  := nft ip nsenter unshare setpriv
 TEST_PROGRAMS := nginx redis-server redis-cli mariadbd mariadb tcpdump curl pasta gcc
 
 # What is tried as an ordinary user too: programs, routes, gateways, up, exec, run, status, down and their mistakes.
-AS_USER := $(addprefix tests/netns/,shop test_bad_input.py test_lifecycle.py test_programs.py)
+AS_USER := $(addprefix tests/netns/,shop test_bad_input.py test_lifecycle.py)
 
 .PHONY: help setup setup-test demo test check golden lock bench clean
 .DEFAULT_GOAL := help

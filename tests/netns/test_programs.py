@@ -10,6 +10,10 @@ import pytest
 
 from tests.netns.mesh import Mesh, mesh_in, wait_for
 
+pytestmark = pytest.mark.root_only(
+    "its database gives its files to a user that an ordinary user does not have"
+)
+
 MANIFESTS = Path(__file__).with_name("manifests")
 
 
