@@ -128,6 +128,11 @@ class _Explainer:
             said += f": {', '.join(shown)}" if shown else ""
             said += ", ..." if len(healthy) > _SHOWN_ENDPOINTS else ""
             found.append(Step("endpoints", said, cluster.origin))
+            keys = [f"{key.source} {key.name}".strip() for key in cluster.balancing.hash_keys]
+            if keys:
+                found.append(
+                    Step("stickiness", f"the endpoint is chosen by {', '.join(keys)}", cluster.origin)
+                )
             if healthy:
                 sanitised = cluster.mtls is not None and cluster.mtls.alpn == SANITISED
                 found += self._server_side(healthy[0], sanitised)

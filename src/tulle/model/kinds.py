@@ -143,7 +143,7 @@ _GATEWAY_API = (
         "udproutes",
         (),
         gateway_api.UDPRouteSpec,
-        not_honoured="it comes with gateways for connections",
+        not_honoured="gateways do not carry UDP yet",
     ),
     Kind(
         gateway_api.GROUP,

@@ -20,7 +20,6 @@ from tulle.xds import message
 from tulle.xds.header import header_changes
 from tulle.xds.match import case_insensitive, elements
 from tulle.xds.message import Tree
-from tulle.xds.upstream.balancing import hash_policy
 
 NO_TIMEOUT = message.seconds(0)
 """Envoy's default of 15 s would cut downloads and streams that work without a mesh. Istio disables it too."""
@@ -113,9 +112,6 @@ def forward(action: Forward, match: ValueMatch | None) -> Tree:
         built["host_rewrite_literal"] = action.authority
     if action.mirrors:
         built["request_mirror_policies"] = [_mirror(one) for one in action.mirrors]
-    if action.hash_keys:
-        several = len(action.hash_keys) > 1
-        built["hash_policy"] = [{**hash_policy(key), "terminal": several} for key in action.hash_keys]
     return built
 
 

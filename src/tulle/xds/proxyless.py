@@ -23,7 +23,6 @@ from tulle.mesh.view import (
     Discovery,
     EndpointSet,
     Forward,
-    HashSource,
     LoadBalancing,
     MatchKind,
     NamedMatch,
@@ -112,8 +111,7 @@ def _action(action: Forward | Redirect | Respond) -> Forward | Redirect | Respon
     if not isinstance(action, Forward):
         return action
     clusters = tuple(WeightedCluster(one.cluster, one.weight) for one in action.clusters)
-    keys = tuple(key for key in action.hash_keys if key.source is HashSource.HEADER)
-    return Forward(clusters, action.timeout_seconds, retry=action.retry, hash_keys=keys)
+    return Forward(clusters, action.timeout_seconds, retry=action.retry)
 
 
 def _tree(host: VirtualHost) -> Tree:

@@ -80,9 +80,6 @@ def describe_action(action: Forward | Redirect | Respond, origin: Origin) -> Ite
         retry = action.retry
         said = ", ".join((*retry.conditions, *map(str, retry.statuses))) or "what the mesh always retries"
         yield Step("retries", f"{retry.attempts} more, on {said}" if retry.attempts else "none", origin)
-    if action.hash_keys:
-        keys = ", ".join(f"{key.source} {key.name}".strip() for key in action.hash_keys)
-        yield Step("stickiness", f"the endpoint is chosen by {keys}", origin)
     if action.session is not None:
         kind = "cookie" if action.session.cookie else "header"
         yield Step("stickiness", f"the session is in {kind} {action.session.name}", origin)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tulle.mesh.view.origin import Origin, Protocol
-from tulle.mesh.view.route import HashKey
 
 
 class Discovery(StrEnum):
@@ -43,6 +42,26 @@ class Spread(StrEnum):
     WEIGHTED = "weighted"  # by the weights of the localities
     NEAR = "near"  # Envoy's zone-aware routing
     NEVER_NEAR = "never_near"  # zone-aware routing is switched off
+
+
+class HashSource(StrEnum):
+    HEADER = "header"
+    COOKIE = "cookie"
+    SOURCE_ADDRESS = "source_address"
+    QUERY = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class HashKey:
+    """What of a request decides which endpoint it goes to, for clusters that balance by hash."""
+
+    source: HashSource
+    name: str = ""
+    """Of the header, the cookie or the query parameter."""
+    cookie_path: str = ""
+    cookie_seconds: float | None = None
+    """COOKIE only. None: no cookie is made for who brings none; 0: one for the session."""
+    cookie_attributes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

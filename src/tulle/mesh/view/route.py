@@ -101,26 +101,6 @@ class Mirror:
     per_million: int = 1_000_000
 
 
-class HashSource(StrEnum):
-    HEADER = "header"
-    COOKIE = "cookie"
-    SOURCE_ADDRESS = "source_address"
-    QUERY = "query"
-
-
-@dataclass(frozen=True, slots=True)
-class HashKey:
-    """What of a request decides which endpoint it goes to, for clusters that balance by hash."""
-
-    source: HashSource
-    name: str = ""
-    """Of the header, the cookie or the query parameter."""
-    cookie_path: str = ""
-    cookie_seconds: float | None = None
-    """COOKIE only. None: no cookie is made for who brings none; 0: one for the session."""
-    cookie_attributes: tuple[tuple[str, str], ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """Requests with the same token go to the endpoint that the first of them met (GEP-1619)."""
@@ -159,8 +139,6 @@ class Forward:
     authority: str = ""
     """The Host header that is sent on instead."""
     mirrors: tuple[Mirror, ...] = ()
-    hash_keys: tuple[HashKey, ...] = ()
-    """The first that a request has decides."""
     session: Session | None = None
     missing_status: int = 500
     """500 or 503: the answer for a cluster that does not exist."""
