@@ -14,6 +14,7 @@ from tulle.mesh.route.attachment import ISTIO_GATEWAY, bound_gateways
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
+from tulle.mesh.route.istio_action import MISSING_STATUS
 from tulle.mesh.route.istio_delegate import delegate_faults
 from tulle.mesh.route.istio_destination import DestinationFault, destination
 from tulle.mesh.route.istio_server import IstioGateway, common_hosts
@@ -25,27 +26,32 @@ from tulle.model.resource import Key
 
 _NOT_FOUND = "reference-not-found"
 
+# What happens to what is sent to a destination that is not there.
+_ANSWERED = f"its requests are answered with {MISSING_STATUS}"
+_CLOSED = "its connections are closed"
+_COPIED = "its copies are not sent"
+
 
 def review_virtual_service(
     world: World, hosts: HostCells, clusters: ClusterCells, resource: VirtualService
 ) -> Iterator[Problem]:
     spec = resource.spec
     routes = (
-        *((f"spec.http[{index}]", route.route) for index, route in enumerate(spec.http)),
-        *((f"spec.tls[{index}]", route.route) for index, route in enumerate(spec.tls)),
-        *((f"spec.tcp[{index}]", route.route) for index, route in enumerate(spec.tcp)),
+        *((f"spec.http[{index}]", route.route, _ANSWERED) for index, route in enumerate(spec.http)),
+        *((f"spec.tls[{index}]", route.route, _CLOSED) for index, route in enumerate(spec.tls)),
+        *((f"spec.tcp[{index}]", route.route, _CLOSED) for index, route in enumerate(spec.tcp)),
     )
-    for field, route in routes:
+    for field, route, then in routes:
         for index, each in enumerate(route):
             at = f"{field}.route[{index}].destination"
-            yield from _destination(world, clusters, resource, at, each.destination)
+            yield from _destination(world, clusters, resource, at, each.destination, then)
     for index, http in enumerate(spec.http):
         at = f"spec.http[{index}]"
         if http.mirror is not None:
-            yield from _destination(world, clusters, resource, f"{at}.mirror", http.mirror)
+            yield from _destination(world, clusters, resource, f"{at}.mirror", http.mirror, _COPIED)
         for number, mirror in enumerate(http.mirrors):
             yield from _destination(
-                world, clusters, resource, f"{at}.mirrors[{number}].destination", mirror.destination
+                world, clusters, resource, f"{at}.mirrors[{number}].destination", mirror.destination, _COPIED
             )
         abort = http.fault.abort if http.fault is not None else None
         if abort is not None and abort.http_status is None and abort.grpc_status is None:
@@ -77,18 +83,25 @@ def review_virtual_service(
 
 
 def _destination(
-    world: World, clusters: ClusterCells, resource: VirtualService, field: str, written: WrittenDestination
+    world: World,
+    clusters: ClusterCells,
+    resource: VirtualService,
+    field: str,
+    written: WrittenDestination,
+    then: str,
 ) -> Iterator[Problem]:
     found = destination(world, resource.namespace, written, None)
     if isinstance(found, DestinationFault):
-        yield warning(resource, f"{field}.{found.field}", _NOT_FOUND, found.message, found.remedy)
+        yield warning(
+            resource, f"{field}.{found.field}", _NOT_FOUND, f"{found.message}; {then}", found.remedy
+        )
     elif found.subset and not _has_subset(clusters, found, resource.namespace):
-        message = f"no DestinationRule gives {found.host} a subset {found.subset}; its requests are "
+        message = f"no DestinationRule gives {found.host} a subset {found.subset}; {then}"
         yield warning(
             resource,
             f"{field}.subset",
             _NOT_FOUND,
-            f"{message}answered with 500",
+            message,
             "Apply a DestinationRule with this subset, or correct the name.",
         )
 

@@ -111,7 +111,7 @@ def test_a_single_destination_gets_everything_and_several_their_weights() -> Non
     assert ask(view, "9080", "reviews") == f"{RATINGS}=90 {DETAILS}=10"
 
 
-def test_a_destination_that_does_not_exist_answers_500_and_says_so() -> None:
+def test_a_destination_that_does_not_exist_answers_503_and_says_so() -> None:
     _, resolution = shop(
         virtual_service(
             "http: [{match: [{uri: {exact: /no}}], route: [{destination: {host: nobody}}]},"
@@ -121,9 +121,9 @@ def test_a_destination_that_does_not_exist_answers_500_and_says_so() -> None:
         )
     )
     view = resolution.outbound("shop")
-    assert ask(view, "9080", "reviews", "/no") == "500"
-    assert ask(view, "9080", "reviews", "/port") == "500"
-    # The cluster of a subset is the caller's matter; a proxy without it answers 500 itself.
+    assert ask(view, "9080", "reviews", "/no") == "503"
+    assert ask(view, "9080", "reviews", "/port") == "503"
+    # The cluster of a subset is the caller's matter; a proxy without it answers 503 itself.
     missing = ask(view, "9080", "reviews", "/subset")
     assert missing == "outbound|9080|v9|ratings.shop.svc.cluster.local"
     assert missing not in {each.name for each in view.clusters}

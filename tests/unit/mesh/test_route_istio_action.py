@@ -217,6 +217,19 @@ def test_a_tcp_route_by_the_dialled_address() -> None:
         assert then.clusters[0].cluster.startswith("outbound|8443|" if taken else "outbound|7000|"), address
 
 
+def test_the_share_of_a_destination_that_is_not_there_is_closed() -> None:
+    route = "{destination: {host: vault}, weight: 1}, {destination: {host: nobody}, weight: 3}"
+    world, resolution = shop(virtual_service(f"tcp: [{{route: [{route}]}}]", hosts="[orders]"))
+    then = listener_of(world, resolution, "orders").otherwise.then
+    assert isinstance(then, TcpChain)
+    assert [(each.cluster.split("|")[-1], each.weight) for each in then.clusters] == [
+        ("vault.shop.svc.cluster.local", 1),
+        ("MissingBackend", 3),
+    ]
+    [found] = [each.message for each in resolution.findings()]
+    assert found == "there is no service nobody.shop.svc.cluster.local; its connections are closed"
+
+
 def test_a_name_that_two_tls_matches_have_is_the_first_ones() -> None:
     world, resolution = shop(
         virtual_service(

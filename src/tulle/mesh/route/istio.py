@@ -1,8 +1,7 @@
 """VirtualService (Istio) in the one vocabulary of the View.
 
 Routes are tried in the order in which they are written; blocks of `match` are alternatives, all conditions
-of a block must hold (virtual_service.proto). A destination that does not exist answers 500 here, as in the
-Gateway API (Istio: 503), so that one mesh has one answer to one mistake.
+of a block must hold (virtual_service.proto).
 Read by `outbound.py` (the mesh) and by `gateway.py`.
 """
 

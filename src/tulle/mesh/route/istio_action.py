@@ -31,6 +31,10 @@ from tulle.model.schema import seconds
 _PORTS = {"http": 80, "https": 443}
 _WHOLE = 1_000_000
 
+MISSING_STATUS = 503
+"""What a destination that does not exist answers: Envoy's default for a route without its cluster, which
+Istio leaves as it is for VirtualServices (applyHTTPRouteDestination); the Gateway API asks for 500."""
+
 
 def action(world: World, namespace: str, route: HTTPRoute, arrival: Arrival) -> Forward | Redirect | Respond:
     """What is done. `namespace`: where the route is written."""
@@ -40,7 +44,7 @@ def action(world: World, namespace: str, route: HTTPRoute, arrival: Arrival) -> 
         return Respond(route.direct_response.status, route.direct_response.content)
     clusters = tuple(_clusters(world, namespace, route, arrival.port))
     if all(each.cluster == MISSING_CLUSTER for each in clusters):
-        return Respond(500)
+        return Respond(MISSING_STATUS)
     request = route.headers.request if route.headers is not None else None
     rewritten = route.rewrite.authority if route.rewrite is not None else ""
     retries = route.retries
@@ -52,6 +56,7 @@ def action(world: World, namespace: str, route: HTTPRoute, arrival: Arrival) -> 
         path=_path(route.rewrite) if route.rewrite is not None else None,
         authority=rewritten or (request.authority if request is not None else ""),
         mirrors=_mirrors(world, namespace, route, arrival.port),
+        missing_status=MISSING_STATUS,
     )
 
 

@@ -9,7 +9,7 @@ from tulle.mesh.route.common import share
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.istio_destination import cluster_name
 from tulle.mesh.route.istio_match import Arrival, takes_connection
-from tulle.mesh.view import MISSING_CLUSTER, Origin, WeightedCluster
+from tulle.mesh.view import Origin, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.istio import L4MatchAttributes, RouteDestination, TLSMatchAttributes
 
@@ -61,10 +61,9 @@ def _takes(resource: VirtualService, match: TLSMatchAttributes | L4MatchAttribut
 def _clusters(
     world: World, resource: VirtualService, route: tuple[RouteDestination, ...], port: int
 ) -> tuple[WeightedCluster, ...]:
-    """A connection to a missing destination cannot be answered: its share goes to the others, if any."""
+    """Clusters by weight; a single one takes everything, whatever its weight."""
     single = len(route) == 1
-    shared = share(
+    return share(
         (cluster_name(world, resource.namespace, each.destination, port), 1 if single else each.weight)
         for each in route
     )
-    return tuple(each for each in shared if each.cluster != MISSING_CLUSTER)

@@ -31,7 +31,7 @@ def destination(
         host = full_host(world, written.host, namespace)
         return DestinationFault(
             "host",
-            f"there is no service {host}; its requests are answered with 500",
+            f"there is no service {host}",
             "Apply the service, or correct the host.",
         )
     ports = {port.number: port for port in service.ports if port.protocol is not Protocol.UDP}
@@ -47,7 +47,7 @@ def destination(
         names = ", ".join(map(str, sorted(ports)))
         return DestinationFault(
             "port" if written.port is not None else "host",
-            f"service {service.host} has no port {number}; its requests are answered with 500",
+            f"service {service.host} has no port {number}",
             f"Write port: {{number: N}} with one of its ports: {names}." if names else "Give it a port.",
         )
     return Destination(service.host, number, written.subset or "")
