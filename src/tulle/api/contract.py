@@ -257,7 +257,7 @@ class ExplainRequest(_Message):
 
     method: str = "GET"
     url: str
-    """`http://`, `https://`, `tcp://HOST:PORT` or `tls://SNI:PORT`."""
+    """`http://`, `https://`, `tcp://HOST:PORT`, `tls://SNI:PORT` or `udp://HOST:PORT`."""
     namespace: str
     name: str
     """Of the workload that would call, or of the gateway's proxy that would be called."""

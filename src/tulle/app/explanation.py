@@ -182,14 +182,17 @@ def _is_address(host: str) -> bool:
 
 
 def _split(url: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port and path of what may be `http://`, `https://`, `tcp://` or `tls://`."""
+    """Scheme, host, port and path of what may be `http://`, `https://`, `tcp://`, `tls://` or
+    `udp://`."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError as error:
         raise Malformed(f"'{url}' is no URL: {error}", "write http://HOST:PORT/PATH") from error
-    if parts.scheme not in ("http", "https", "tcp", "tls") or not parts.hostname or not port:
-        remedy = "write http://HOST[:PORT]/PATH, https://..., tcp://HOST:PORT or tls://SNI:PORT"
+    if parts.scheme not in ("http", "https", "tcp", "tls", "udp") or not parts.hostname or not port:
+        remedy = (
+            "write http://HOST[:PORT]/PATH, https://..., tcp://HOST:PORT, tls://SNI:PORT or udp://HOST:PORT"
+        )
         raise Malformed(f"'{url}' says not where to", remedy)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return parts.scheme, parts.hostname, port, path
@@ -199,8 +202,9 @@ def _call(
     asked: ExplainRequest, scheme: str, host: str, port: int, path: str, address: str
 ) -> Request | Connection:
     secure = scheme in ("https", "tls")
-    connection = Connection(address, port, host if secure and not _is_address(host) else "")
-    if scheme in ("tcp", "tls"):
+    name = host if secure and not _is_address(host) else ""
+    connection = Connection(address, port, name, scheme == "udp")
+    if scheme in ("tcp", "tls", "udp"):
         return connection
     headers = tuple((name.lower(), value) for name, value in asked.headers)
     written = dict(headers).get("host", "")

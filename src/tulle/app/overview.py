@@ -54,7 +54,10 @@ class Overview:
                 name=name,
                 port=number,
                 protocol=protocol,
-                local=f"127.0.0.1:{port}" if (port := reached.get((*workload.id, number))) else "",
+                # The relay's sockets are for connections.
+                local=f"127.0.0.1:{port}"
+                if protocol.upper() != "UDP" and (port := reached.get((*workload.id, number)))
+                else "",
             )
             for name, number, protocol in dict.fromkeys(self._written_listeners(workload))
         ]

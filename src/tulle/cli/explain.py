@@ -28,10 +28,13 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     method: Annotated[
-        str, typer.Argument(metavar="METHOD", help="GET, POST, ...; GET for tcp:// and tls://.")
+        str, typer.Argument(metavar="METHOD", help="GET, POST, ...; GET for tcp://, tls:// and udp://.")
     ],
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="http://HOST[:PORT]/PATH, tcp://HOST:PORT or tls://SNI:PORT.")
+        str,
+        typer.Argument(
+            metavar="URL", help="http://HOST[:PORT]/PATH, tcp://HOST:PORT, tls://SNI:PORT or udp://HOST:PORT."
+        ),
     ],
     caller: Annotated[
         str | None, typer.Option("--from", metavar="WORKLOAD", help="The workload that would call.")

@@ -91,9 +91,7 @@ class AssignmentCells:
 def _assignment(
     draft: Draft, workload: Workload, hostname: str, containers: tuple[Container, ...]
 ) -> WorkloadAssignment:
-    numbers = {port.number for port in draft.gateway_ports} | {
-        port.number for port in draft.ports if not port.udp
-    }
+    numbers = {port.number for port in (*draft.gateway_ports, *draft.ports) if not port.udp}
     assignment = WorkloadAssignment(
         namespace=workload.namespace,
         name=workload.name,

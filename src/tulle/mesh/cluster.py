@@ -15,16 +15,16 @@ from tulle.mesh.inbound import InboundCells
 from tulle.mesh.place import Order
 from tulle.mesh.policy.balancing import is_passthrough
 from tulle.mesh.policy.client_tls import mesh_tls
-from tulle.mesh.policy.destination import DestinationPolicy, destination_policy
+from tulle.mesh.policy.destination import NOTHING, DestinationPolicy, Settings, destination_policy
 from tulle.mesh.policy.locality import order
-from tulle.mesh.policy.settings import governed, governed_chain
+from tulle.mesh.policy.settings import governed, governed_chain, governed_datagrams
 from tulle.mesh.resolution import resolved
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.tls import OPAQUE, SANITISED
-from tulle.mesh.view import Cluster, Discovery, Origin, TcpChain
+from tulle.mesh.tls import OPAQUE, SANITISED, for_datagrams
+from tulle.mesh.view import Cluster, DatagramListener, Discovery, Origin, Protocol, TcpChain, WeightedCluster
 from tulle.mesh.world import World
 
 
@@ -53,7 +53,7 @@ class ClusterCells:
     def _make(self, at: tuple[Destination, Scope]) -> Cluster | None:
         """One cluster as callers of a scope see it; None if there is no such port or subset."""
         destination, scope = at
-        found = self._hosts.port(destination.host, destination.port)
+        found = self._hosts.port(destination.host, destination.port, destination.udp)
         policy = self.policy((destination.host, scope))
         if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
             return None
@@ -90,14 +90,22 @@ class ClusterCells:
         return order(policy.at(destination.port, destination.subset), vantage.locality, vantage.labels)
 
     def governed_chain(self, then: TcpChain, scope: Scope) -> TcpChain:
-        """The chain with what rules say of connections as a whole. They are no property of a cluster: of
-        several clusters the first decides (destination_rule.proto, `idleTimeout`)."""
-        known = (Destination.of(each.cluster) for each in then.clusters)
+        """The chain with what rules say of connections as a whole."""
+        return governed_chain(then, self._settings(then.clusters, scope))
+
+    def governed_datagrams(self, listener: DatagramListener, scope: Scope) -> DatagramListener:
+        """The same for datagrams."""
+        return governed_datagrams(listener, self._settings(listener.clusters, scope))
+
+    def _settings(self, clusters: tuple[WeightedCluster, ...], scope: Scope) -> Settings:
+        """What is no property of a cluster, for what goes to several: the first decides
+        (destination_rule.proto, `idleTimeout`)."""
+        known = (Destination.of(each.cluster) for each in clusters)
         destination = next((each for each in known if each is not None), None)
         if destination is None:
-            return then
+            return NOTHING
         policy = self.policy((destination.host, self._hosts.vantage(destination.host, scope)))
-        return governed_chain(then, policy.at(destination.port, destination.subset))
+        return policy.at(destination.port, destination.subset)
 
 
 def cluster(
@@ -110,7 +118,8 @@ def cluster(
     scope: Scope,
 ) -> Cluster:
     """The cluster of a port; with a subset, of that part of it."""
-    destination = Destination(service.host, port.number, subset)
+    udp = port.protocol is Protocol.UDP
+    destination = Destination(service.host, port.number, subset, udp)
     settings = policy.at(port.number, subset)
     wanted = order(settings, scope.locality, scope.labels)
     made = governed(
@@ -125,13 +134,15 @@ def cluster(
         settings,
         scope.namespace if policy.selected else "",
     )
+    if udp:
+        made = for_datagrams(made)
     if wanted is not None and made.outlier is not None and made.outlier.ejection_percent is None:
         # With Envoy's own 10 % nothing would fail over where there are fewer than ten endpoints.
         made = replace(made, outlier=replace(made.outlier, always_one=True))
     if is_passthrough(settings.load_balancer):
         made = replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
     labels = dict(policy.subsets)[subset].labels if subset else ()
-    query = EndpointQuery(service.host, port.number, subset, labels, wanted)
+    query = EndpointQuery(service.host, port.number, subset, labels, wanted, udp)
     return as_it_can(resolved(world, made, service, port, query))
 
 

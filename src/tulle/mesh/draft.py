@@ -52,6 +52,11 @@ class GatewayPort:
     protocol: str
     field: str = ""
 
+    @property
+    def udp(self) -> bool:
+        """Whether it is one of UDP's ports, which are others than TCP's."""
+        return self.protocol.upper() == "UDP"
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:

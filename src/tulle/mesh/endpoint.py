@@ -13,11 +13,12 @@ from typing import Any
 from tulle.kit.derived import Derived, Index
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import matches, sorted_labels
+from tulle.mesh.name import cluster_name
 from tulle.mesh.place import Candidate, Order, arrange
 from tulle.mesh.service import Service, ServiceCells, ServicePort
 from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
 from tulle.mesh.service_entry import entry_endpoints, merged_labels, workload_endpoint
-from tulle.mesh.view import Endpoint, EndpointSet, Origin
+from tulle.mesh.view import Endpoint, EndpointSet, Origin, Protocol
 from tulle.mesh.workload import Labels, WorkloadCells
 from tulle.model import kubernetes
 from tulle.model.agentapi import Phase
@@ -38,11 +39,12 @@ class EndpointQuery:
     """The subset's labels, sorted; they narrow the service's selector."""
     order: Order | None = None
     """How its callers want the endpoints; None: anyhow."""
+    udp: bool = False
 
     @property
     def name(self) -> str:
-        """The EDS name, which is the cluster's: `outbound|9080|v1|reviews.shop.svc.cluster.local`."""
-        return f"outbound|{self.port}|{self.subset}|{self.host}"
+        """The EDS name, which is the cluster's."""
+        return cluster_name(self.host, self.port, self.subset, self.udp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class EndpointCells:
 
     def _make(self, query: EndpointQuery) -> EndpointSet:
         service = self._services.service(query.host)
-        port = service.port(query.port) if service is not None else None
+        port = service.port(query.port, query.udp) if service is not None else None
         if service is None or port is None:
             return EndpointSet(query.name, (), Origin("Service", "", query.host))
         endpoints, weights = arrange(self._candidates(service, port, query.labels), query.order)
@@ -132,7 +134,10 @@ class EndpointCells:
                 endpoint = Endpoint(
                     address=address,
                     port=target,
-                    mtls=workload.proxy and not workload.gateway and not service.external,
+                    mtls=workload.proxy
+                    and not workload.gateway
+                    and not service.external
+                    and port.protocol is not Protocol.UDP,
                     locality=workload.locality,
                     workload=f"{workload.namespace}/{workload.name}",
                 )

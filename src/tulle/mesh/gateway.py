@@ -24,6 +24,7 @@ from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.tls import opaque, passed_through
 from tulle.mesh.view import (
     Cluster,
+    DatagramListener,
     Gateway,
     GatewayChain,
     GatewayListener,
@@ -56,11 +57,13 @@ class GatewayCells:
         listeners: list[GatewayListener] = []
         tables: list[RouteTable] = []
         scope = self._scopes.scope(at)
-        for port in sorted({server.port for server in servers}):
-            listener, found = _listener(port, [server for server in servers if server.port == port])
+        connected = [server for server in servers if not server.datagrams]
+        for port in sorted({server.port for server in connected}):
+            listener, found = _listener(port, [server for server in connected if server.port == port])
             chains = tuple(self._governed(chain, scope) for chain in listener.chains)
             listeners.append(replace(listener, chains=chains))
             tables += found
+        datagrams = tuple(self._clusters.governed_datagrams(each, scope) for each in _datagrams(servers))
         return Gateway(
             namespace=workload.namespace,
             workload=workload.name,
@@ -69,7 +72,8 @@ class GatewayCells:
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
             route_tables=tuple(sorted(tables, key=lambda table: table.name)),
-            clusters=self._named_clusters(scope, listeners, tables),
+            clusters=self._named_clusters(scope, listeners, tables, datagrams),
+            datagrams=datagrams,
         )
 
     def _governed(self, chain: GatewayChain, scope: Scope) -> GatewayChain:
@@ -114,7 +118,11 @@ class GatewayCells:
         return tuple(found)
 
     def _named_clusters(
-        self, scope: Scope, listeners: Iterable[GatewayListener], tables: Iterable[RouteTable]
+        self,
+        scope: Scope,
+        listeners: Iterable[GatewayListener],
+        tables: Iterable[RouteTable],
+        datagrams: Iterable[DatagramListener],
     ) -> tuple[Cluster, ...]:
         connected = {
             each.cluster
@@ -123,6 +131,7 @@ class GatewayCells:
             if isinstance(chain.then, TcpChain)
             for each in chain.then.clusters
         }
+        connected |= {each.cluster for listener in datagrams for each in listener.clusters}
         routed = named_clusters(tables)
         made: list[Cluster] = []
         for name in sorted(connected | routed):
@@ -172,6 +181,16 @@ def _listener(port: int, servers: list[Server]) -> tuple[GatewayListener, list[R
         if server.route_table in used
     ]
     return GatewayListener(name, port, first.protocol, chains, first.origin), tables
+
+
+def _datagrams(servers: Iterable[Server]) -> Iterator[DatagramListener]:
+    """The UDP ports, each once."""
+    first: dict[int, Server] = {}
+    for server in servers:
+        if server.datagrams:
+            first.setdefault(server.port, server)
+    for port, server in sorted(first.items()):
+        yield DatagramListener(f"{_ANY}_{port}_udp", port, server.datagrams, server.origin)
 
 
 def _distinct_chains(chains: Iterable[GatewayChain]) -> tuple[GatewayChain, ...]:

@@ -33,10 +33,10 @@ def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft:
     labels = dict(spec.infrastructure.labels) if spec.infrastructure is not None else {}
     labels |= {GATEWAY_NAME: resource.name, GATEWAY_CLASS: spec.gateway_class_name}
     name = workload_name(resource.name)
-    ports: dict[int, GatewayPort] = {}
-    for index, listener in enumerate(spec.listeners):
-        field = f"spec.listeners[{index}]"
-        ports.setdefault(listener.port, GatewayPort(listener.port, listener.name, listener.protocol, field))
+    ports = (
+        GatewayPort(listener.port, listener.name, listener.protocol, f"spec.listeners[{index}]")
+        for index, listener in enumerate(spec.listeners)
+    )
     return Draft(
         namespace=resource.namespace,
         name=name,
@@ -45,16 +45,26 @@ def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft:
         labels=sorted_labels(labels),
         service_account=name,
         runs=None,
-        gateway_ports=tuple(ports[number] for number in sorted(ports)),
+        gateway_ports=_distinct(ports),
     )
 
 
 def with_ports_of(draft: Draft, sets: Iterable[Resource[gateway_api.ListenerSetSpec]]) -> Draft:
     """The proxy of a Gateway with the ports that ListenerSets add."""
-    ports = {port.number: port for port in draft.gateway_ports}
-    for listener in (listener for each in sets for listener in each.spec.listeners):
-        ports.setdefault(listener.port, GatewayPort(listener.port, listener.name, listener.protocol))
-    return replace(draft, gateway_ports=tuple(ports[number] for number in sorted(ports)))
+    more = (
+        GatewayPort(listener.port, listener.name, listener.protocol)
+        for each in sets
+        for listener in each.spec.listeners
+    )
+    return replace(draft, gateway_ports=_distinct((*draft.gateway_ports, *more)))
+
+
+def _distinct(ports: Iterable[GatewayPort]) -> tuple[GatewayPort, ...]:
+    """Each port once, as the first says it, sorted."""
+    first: dict[tuple[int, bool], GatewayPort] = {}
+    for port in ports:
+        first.setdefault((port.number, port.udp), port)
+    return tuple(first[at] for at in sorted(first))
 
 
 def implied_proxies(
@@ -106,11 +116,9 @@ def _name(labels: Mapping[str, str]) -> str:
 
 
 def _ports(draft: Draft, gateways: Iterable[Resource[istio.GatewaySpec]]) -> tuple[GatewayPort, ...]:
-    ports: dict[int, GatewayPort] = {}
-    for resource in sorted(gateways, key=lambda each: each.key):
-        if not resource.spec.selector or not matches(sorted_labels(resource.spec.selector), draft.labels):
-            continue
-        for server in resource.spec.servers:
-            port = server.port
-            ports.setdefault(port.number, GatewayPort(port.number, port.name, port.protocol))
-    return tuple(ports[number] for number in sorted(ports))
+    return _distinct(
+        GatewayPort(server.port.number, server.port.name, server.port.protocol)
+        for resource in sorted(gateways, key=lambda each: each.key)
+        if resource.spec.selector and matches(sorted_labels(resource.spec.selector), draft.labels)
+        for server in resource.spec.servers
+    )

@@ -59,3 +59,9 @@ def outside_name(name: str, cluster_domain: str) -> str:
     if name.replace(".", "").isdigit() or name.endswith(f".{cluster_domain}"):
         return name
     return f"{name}.{OUTSIDE}.{cluster_domain}"
+
+
+def cluster_name(host: str, port: int, subset: str = "", udp: bool = False) -> str:
+    """`outbound|9080|v1|reviews.shop.svc.cluster.local`, as mesh tools know it from Istio (`BuildSubsetKey`).
+    A service may have one number for TCP and for UDP; `outbound-udp` is our own word."""
+    return f"outbound{'-udp' if udp else ''}|{port}|{subset}|{host}"

@@ -210,7 +210,9 @@ class Resolution:
         subsets = dict(self._clusters.policy((destination.host, vantage)).subsets)
         labels = subsets[destination.subset].labels if destination.subset in subsets else ()
         wanted = self._clusters.order(destination, vantage)
-        return EndpointQuery(destination.host, destination.port, named.subset, labels, wanted)
+        return EndpointQuery(
+            destination.host, destination.port, named.subset, labels, wanted, destination.udp
+        )
 
     # -- what people are told --------------------------------------------------------------------
 

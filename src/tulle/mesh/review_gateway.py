@@ -98,7 +98,7 @@ def _listener(owner: Resource[Any], state: ListenerState) -> Iterator[Problem]:
     field = f"spec.listeners[{state.index}]"
     if not state.supported:
         message = f"protocol {state.listener.protocol} is not served; nobody listens"
-        remedy = "Write protocol: HTTP, HTTPS, TLS or TCP."
+        remedy = "Write protocol: HTTP, HTTPS, TLS, TCP or UDP."
         yield warning(owner, f"{field}.protocol", "unsupported-protocol", message, remedy)
     if state.conflict:
         remedy = "Change the port, the protocol or the hostname of one of them."

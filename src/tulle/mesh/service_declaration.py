@@ -79,10 +79,10 @@ class Service:
             or ("." in export and namespace == self.namespace)
         )
 
-    def port(self, number: int) -> ServicePort | None:
-        """The port with this number. TCP and UDP may share a number: the TCP one comes first."""
+    def port(self, number: int, udp: bool = False) -> ServicePort | None:
+        """The port with this number. TCP and UDP may share a number: `udp` says which one comes first."""
         found = [port for port in self.ports if port.number == number]
-        found.sort(key=lambda port: port.protocol is Protocol.UDP)
+        found.sort(key=lambda port: (port.protocol is Protocol.UDP) is not udp)
         return found[0] if found else None
 
 

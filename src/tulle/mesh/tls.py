@@ -34,6 +34,11 @@ def passed_through(made: Cluster, name: str) -> Cluster:
     )
 
 
+def for_datagrams(made: Cluster) -> Cluster:
+    """The cluster of a UDP port: what stands before a connection's bytes does not stand before a datagram."""
+    return replace(made, mtls=None, tls=None, proxy_protocol=None)
+
+
 def mutual_tls(world: World, destination: Destination, alpn: str) -> MutualTls | None:
     """mTLS to the declared workloads of a service; None where there is none yet (decision 18)."""
     identities = world.server_identities(destination.host)

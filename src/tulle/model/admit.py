@@ -154,12 +154,6 @@ class _Admission:
     # -- where support ends ----------------------------------------------------------------------
 
     def _support(self, kind: Kind, metadata: Metadata, spec: Model) -> None:
-        if kind.not_honoured:
-            self._say(
-                "not-honoured",
-                f"{kind.kind} is not honoured by this version: {kind.not_honoured}",
-                "Remove it.",
-            )
         if kind.no_effect:
             self._say(
                 "no-effect",

@@ -39,8 +39,6 @@ class Kind:
     naming: Naming = Naming.SUBDOMAIN
     no_effect: str = ""
     """Why the kind is taken and means nothing here; '' if it does mean something."""
-    not_honoured: str = ""
-    """Why the kind is known and refused; '' if it is honoured."""
 
     @property
     def api_version(self) -> str:
@@ -143,7 +141,6 @@ _GATEWAY_API = (
         "udproutes",
         (),
         gateway_api.UDPRouteSpec,
-        not_honoured="gateways do not carry UDP yet",
     ),
     Kind(
         gateway_api.GROUP,

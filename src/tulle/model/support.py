@@ -60,8 +60,6 @@ def markdown() -> str:
 def _section(kind: Kind) -> list[str]:
     versions = ", ".join(f"`{each}`" for each in kind.api_versions)
     lines = [f"## {kind.kind}", "", versions, ""]
-    if kind.not_honoured:
-        return [*lines, f"Refused: {kind.not_honoured}.", ""]
     lines += ["| Field | Support |", "|---|---|"]
     lines += [f"| `{row.path}` | {row.support} |" for row in rows(kind)]
     return [*lines, ""]

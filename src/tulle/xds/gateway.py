@@ -1,19 +1,20 @@
 """Gateway -> its bound listeners, routes and clusters.
 
-Each port is listened on twice, with equal chains: at the gateway's own address, and on a Unix socket to which
-a relay on the host forwards from loopback (decision 13).
+Each TCP port is listened on twice, with equal chains: at the gateway's own address, and on a Unix socket to
+which a relay on the host forwards from loopback (decision 13).
 """
 
 from __future__ import annotations
 
 from tulle.kit.mark import gateway_pipe
-from tulle.mesh.view import Gateway, GatewayChain, GatewayListener, HttpChain, Reject
+from tulle.mesh.view import DatagramListener, Gateway, GatewayChain, GatewayListener, HttpChain, Reject
 from tulle.xds import message, tls
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import black_hole, translate_cluster
 from tulle.xds.filter.connection_manager import gateway_manager
 from tulle.xds.filter.order import listener_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, chain_proxy
+from tulle.xds.filter.udp_proxy import udp_proxy
 from tulle.xds.listener import rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.outbound import ANY_ADDRESS
@@ -58,6 +59,16 @@ def _listener(
     return translated(built, name, listener.origin, route_needs(chain.then for chain in listener.chains))
 
 
+def _datagrams(listener: DatagramListener) -> Translated:
+    built = message.Listener(
+        name=listener.name,
+        address=message.socket_address(ANY_ADDRESS, listener.port, "UDP"),
+        traffic_direction="OUTBOUND",
+        listener_filters=[udp_proxy(listener)],
+    )
+    return translated(built, listener.name, listener.origin)
+
+
 def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
     """The part `gateway/<namespace>/<workload>`."""
     clusters = list(gateway.clusters)
@@ -70,4 +81,5 @@ def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
         pipe: Tree = {"pipe": {"path": gateway_pipe(one.port), "mode": _PIPE_MODE}}
         for name, address in ((one.name, bound), (f"{one.name}_local", pipe)):
             resources.append(_listener(one, name, address, gateway.trust_domain, from_relay=address is pipe))
+    resources += [_datagrams(one) for one in gateway.datagrams]
     return in_order(resources)

@@ -35,6 +35,14 @@ RouteList = _message(_CONFIG + "route.v3.route_components_pb2", "RouteList")
 
 HttpConnectionManager = _message(_HTTP_MANAGER, "HttpConnectionManager")
 TcpProxy = _message(_EXTENSION + "filters.network.tcp_proxy.v3.tcp_proxy_pb2", "TcpProxy")
+UdpProxy = _message(_EXTENSION + "filters.udp.udp_proxy.v3.udp_proxy_pb2", "UdpProxyConfig")
+UdpRoute = _message(_EXTENSION + "filters.udp.udp_proxy.v3.route_pb2", "Route")
+SourcePortInput = _message(
+    _EXTENSION + "matching.common_inputs.network.v3.network_inputs_pb2", "SourcePortInput"
+)
+RuntimeFraction = _message(
+    _EXTENSION + "matching.input_matchers.runtime_fraction.v3.runtime_fraction_pb2", "RuntimeFraction"
+)
 Router = _message(_EXTENSION + "filters.http.router.v3.router_pb2", "Router")
 Cors = _message(_EXTENSION + "filters.http.cors.v3.cors_pb2", "Cors")
 CorsPolicy = _message(_EXTENSION + "filters.http.cors.v3.cors_pb2", "CorsPolicy")
@@ -150,9 +158,9 @@ def over_ads(initial_fetch_seconds: float = 0) -> Tree:
     }
 
 
-def socket_address(address: str, port: int) -> Tree:
-    """core.v3.Address of a TCP socket."""
-    return {"socket_address": {"address": address, "port_value": port}}
+def socket_address(address: str, port: int, protocol: str = "TCP") -> Tree:
+    """core.v3.Address of a socket."""
+    return {"socket_address": {"address": address, "port_value": port, "protocol": protocol}}
 
 
 def cidr(text: str) -> Tree:

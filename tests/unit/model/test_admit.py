@@ -203,13 +203,6 @@ def test_a_kind_without_meaning_for_processes_is_an_information() -> None:
     assert [(each.code, each.severity) for each in findings] == [("no-effect", Severity.INFO)]
 
 
-def test_a_kind_that_is_not_honoured_is_an_error() -> None:
-    finding = only(
-        document("UDPRoute", "rules: [{backendRefs: [{name: a, port: 1}]}]", "gateway.networking.k8s.io/v1")
-    )
-    assert finding.code == "not-honoured"
-
-
 def test_a_field_with_its_default_value_changes_nothing_and_is_not_told() -> None:
     assert (
         findings_of(document("Service", "ports: [{port: 1}]\nsessionAffinity: None\nexternalIPs: []")) == []

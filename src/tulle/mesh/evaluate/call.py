@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection that a proxy is handed."""
+    """A connection that a proxy is handed, or datagrams from one client."""
 
     address: str
     """That was dialled, before any redirection."""
     port: int
     server_name: str = ""
     """SNI; "" for a connection that does not begin with TLS."""
+    udp: bool = False
+    """Datagrams in place of a connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ _SHOWN_MISSES = 5
 def evaluate_outbound(outbound: Outbound, call: Request | Connection) -> Outcome:
     """What a sidecar does with what its own workload sends out."""
     connection = call.connection if isinstance(call, Request) else call
+    if connection.udp:
+        step = Step("listener", "no proxy takes datagrams: packet rules lead to an endpoint")
+        return Outcome(Reason.PASSED_THROUGH, (step,))
     listener = outbound_listener(outbound, connection)
     at = f"{connection.address}:{connection.port}"
     if listener is None:
@@ -56,6 +59,8 @@ def evaluate_outbound(outbound: Outbound, call: Request | Connection) -> Outcome
 def evaluate_gateway(gateway: Gateway, call: Request | Connection) -> Outcome:
     """What a gateway does with what comes to one of its ports."""
     connection = call.connection if isinstance(call, Request) else call
+    if connection.udp:
+        return _datagrams(gateway, connection)
     listener = gateway_listener(gateway, connection.port)
     if listener is None:
         return Outcome(Reason.CLOSED, (Step("listener", f"nobody listens on port {connection.port}"),))
@@ -69,6 +74,15 @@ def evaluate_gateway(gateway: Gateway, call: Request | Connection) -> Outcome:
     ending = "TLS ends here, then " if chain.tls is not None else ""
     steps = (found, Step("protocol", ending + _protocol(chain.then), chain.origin))
     return _follow(chain.then, gateway.route_tables, call, steps)
+
+
+def _datagrams(gateway: Gateway, connection: Connection) -> Outcome:
+    listener = next((each for each in gateway.datagrams if each.port == connection.port), None)
+    if listener is None:
+        step = Step("listener", f"nobody takes datagrams on port {connection.port}")
+        return Outcome(Reason.CLOSED, (step,))
+    found = Step("listener", f"{listener.name}, UDP", listener.origin)
+    return Outcome(Reason.FORWARDED, (found,), listener.clusters)
 
 
 def _protocol(then: HttpChain | TcpChain | Reject) -> str:

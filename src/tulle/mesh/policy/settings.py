@@ -10,7 +10,7 @@ from tulle.mesh.policy.destination import NOTHING, Settings
 from tulle.mesh.policy.locality import spread
 from tulle.mesh.policy.outlier import outlier_detection
 from tulle.mesh.policy.pool import connection_pool, idle_seconds
-from tulle.mesh.view import Cluster, HashKey, HashSource, TcpChain
+from tulle.mesh.view import Cluster, DatagramListener, HashKey, HashSource, TcpChain
 
 _VERSIONS = {"V1": 1, "V2": 2}
 
@@ -40,11 +40,19 @@ def governed_chain(then: TcpChain, settings: Settings) -> TcpChain:
     if settings == NOTHING:
         return then
     pool = connection_pool(settings)
-    balancing = load_balancing(settings.load_balancer)
     made = replace(
         then,
         idle_seconds=idle_seconds(settings),
         connection_seconds=pool.connection_seconds,
-        by_source_address=HashKey(HashSource.SOURCE_ADDRESS) in balancing.hash_keys,
+        by_source_address=_by_source_address(settings),
     )
     return then if made == then else made
+
+
+def governed_datagrams(listener: DatagramListener, settings: Settings) -> DatagramListener:
+    """A listener of datagrams with what settings say of whom they come from."""
+    return replace(listener, by_source_address=True) if _by_source_address(settings) else listener
+
+
+def _by_source_address(settings: Settings) -> bool:
+    return HashKey(HashSource.SOURCE_ADDRESS) in load_balancing(settings.load_balancer).hash_keys

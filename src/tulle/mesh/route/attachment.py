@@ -20,6 +20,7 @@ from tulle.model.gateway_api import (
     HTTPRouteSpec,
     TCPRouteSpec,
     TLSRouteSpec,
+    UDPRouteSpec,
 )
 from tulle.model.istio import MESH, Delegate, DestinationRuleSpec, VirtualServiceSpec
 from tulle.model.resource import Key, Resource
@@ -29,8 +30,8 @@ GRPC_ROUTE = (gateway_api.GROUP, "GRPCRoute")
 ROUTES = (HTTP_ROUTE, GRPC_ROUTE)
 TLS_ROUTE = (gateway_api.GROUP, "TLSRoute")
 TCP_ROUTE = (gateway_api.GROUP, "TCPRoute")
-CONNECTION_ROUTES = (TLS_ROUTE, TCP_ROUTE)
-ALL_ROUTES = (*ROUTES, *CONNECTION_ROUTES)
+UDP_ROUTE = (gateway_api.GROUP, "UDPRoute")
+ALL_ROUTES = (*ROUTES, TLS_ROUTE, TCP_ROUTE, UDP_ROUTE)
 GATEWAY = (gateway_api.GROUP, "Gateway")
 BACKEND_TLS_POLICY = (gateway_api.GROUP, "BackendTLSPolicy")
 VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
@@ -47,7 +48,8 @@ WILDCARD = "*"
 GatewayResource = Resource[GatewaySpec]
 RouteResource = Resource[HTTPRouteSpec] | Resource[GRPCRouteSpec]
 ConnectionRoute = Resource[TLSRouteSpec] | Resource[TCPRouteSpec]
-AnyRoute = RouteResource | ConnectionRoute
+DatagramRoute = Resource[UDPRouteSpec]
+AnyRoute = RouteResource | ConnectionRoute | DatagramRoute
 Parent = tuple[str, str, str, str]
 """group, kind, namespace and name of what a route attaches to"""
 
@@ -142,8 +144,7 @@ class Attachments:
 
     def _parents(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, Parent]]:
         if (key.group, key.kind) in ALL_ROUTES:
-            spec: HTTPRouteSpec | GRPCRouteSpec | TLSRouteSpec | TCPRouteSpec = resource.spec
-            for parent in spec.parent_refs:
+            for parent in resource.spec.parent_refs:
                 named = (parent.group, parent.kind, parent.namespace or key.namespace, parent.name)
                 yield key.kind, named
 

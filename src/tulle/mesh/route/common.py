@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tulle.mesh.name import qualify
+from tulle.mesh.name import cluster_name, qualify
 from tulle.mesh.view import (
     MISSING_CLUSTER,
     Forward,
@@ -36,11 +36,12 @@ class Destination:
     host: str
     port: int
     subset: str = ""
+    udp: bool = False
 
     @property
     def cluster(self) -> str:
-        """`outbound|PORT|SUBSET|HOST`, as mesh tools know it from Istio (`BuildSubsetKey`)."""
-        return f"outbound|{self.port}|{self.subset}|{self.host}"
+        """Its name (`cluster_name`)."""
+        return cluster_name(self.host, self.port, self.subset, self.udp)
 
     @property
     def sni(self) -> str:
@@ -52,10 +53,10 @@ class Destination:
         """The destination that a cluster's name says, in either spelling; None for other clusters."""
         separator = "_." if cluster.startswith("outbound_.") else "|"
         direction, *rest = cluster.split(separator, 3)
-        if direction != "outbound" or len(rest) != 3:
+        if direction not in ("outbound", "outbound-udp") or len(rest) != 3:
             return None
         port, subset, host = rest
-        return Destination(host, int(port), subset)
+        return Destination(host, int(port), subset, direction == "outbound-udp")
 
 
 def named_clusters(tables: Iterable[RouteTable]) -> set[str]:

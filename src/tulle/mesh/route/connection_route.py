@@ -1,4 +1,4 @@
-"""TLSRoute and TCPRoute: connections to backends by weight, at gateways and in the mesh.
+"""TLSRoute, TCPRoute and UDPRoute: connections and datagrams to backends by weight.
 
 Read by `gateway_listener.py`, `listener.py` and `binding.py`.
 """
@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tulle.mesh.route.attachment import TCP_ROUTE, TLS_ROUTE, AnyRoute, Attachments, ConnectionRoute
+from tulle.mesh.route.attachment import (
+    TCP_ROUTE,
+    TLS_ROUTE,
+    AnyRoute,
+    Attachments,
+    ConnectionRoute,
+    DatagramRoute,
+)
 from tulle.mesh.route.common import Destination, age, share, specificity
 from tulle.mesh.route.gateway_api import names_port
 from tulle.mesh.route.route_rule import backend
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import MISSING_CLUSTER, Origin, Reject, TcpChain, WeightedCluster
 from tulle.mesh.world import World
-from tulle.model.gateway_api import TCPRouteSpec
+from tulle.model.gateway_api import TCPRouteSpec, UDPRouteSpec
 
 _RULE = 0
 """There is exactly one (maxItems of `rules`)."""
@@ -28,7 +35,9 @@ def connect(clusters: tuple[WeightedCluster, ...]) -> TcpChain | Reject:
     return TcpChain(clusters, known[0]) if known else Reject()
 
 
-def clusters(world: World, route: ConnectionRoute, at_gateway: bool) -> tuple[WeightedCluster, ...]:
+def clusters(
+    world: World, route: ConnectionRoute | DatagramRoute, at_gateway: bool
+) -> tuple[WeightedCluster, ...]:
     """The clusters of a route's backends."""
     found = (
         (backend(world, route.key, ref, at_gateway), ref) for ref in route.spec.rules[_RULE].backend_refs
@@ -36,7 +45,7 @@ def clusters(world: World, route: ConnectionRoute, at_gateway: bool) -> tuple[We
     return share((each.cluster if isinstance(each, Destination) else None, ref.weight) for each, ref in found)
 
 
-def origin(route: ConnectionRoute) -> Origin:
+def origin(route: ConnectionRoute | DatagramRoute) -> Origin:
     """A route's rule as what caused an object."""
     return Origin(route.key.kind, route.namespace, route.name, f"spec.rules[{_RULE}]")
 
@@ -89,4 +98,4 @@ def attached(attachments: Attachments, service: Service, port: ServicePort, scop
 
 def hostnames(route: AnyRoute) -> tuple[str, ...]:
     """The host names that a route is for; none: any."""
-    return () if isinstance(route.spec, TCPRouteSpec) else route.spec.hostnames
+    return () if isinstance(route.spec, TCPRouteSpec | UDPRouteSpec) else route.spec.hostnames

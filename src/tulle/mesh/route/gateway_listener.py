@@ -5,10 +5,10 @@ Read by `gateway.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tulle.mesh.route import connection_route
-from tulle.mesh.route.attachment import ConnectionRoute, GatewayResource
+from tulle.mesh.route.attachment import ConnectionRoute, DatagramRoute, GatewayResource
 from tulle.mesh.route.binding import bindings
 from tulle.mesh.route.common import age, covers, specificity
 from tulle.mesh.route.gateway_api import RankedRoute
@@ -17,6 +17,7 @@ from tulle.mesh.route.listener_state import ListenerState, listener_states, of_p
 from tulle.mesh.route.route_filter import arrived_at
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
+    MISSING_CLUSTER,
     GatewayChain,
     HttpChain,
     Origin,
@@ -44,9 +45,11 @@ def standard_servers(world: World, hosts: HostCells, gateway: GatewayResource) -
     }
     found: list[Server] = []
     for state in serving:
-        others = [each for each in serving if each is not state and each.listener.port == state.listener.port]
+        others = [each for each in serving if each is not state and each.shares_port(state)]
         routes = bound[state.owner].get(state.index, {})
-        if state.protocol in ("TLS", "TCP"):
+        if state.protocol == "UDP":
+            found += _datagrams(world, state, routes)
+        elif state.protocol in ("TLS", "TCP"):
             found.append(_connections(world, state, others, routes))
         else:
             found.append(_server(hosts, state, others, routes))
@@ -150,10 +153,21 @@ def _connections(
     return Server(state.listener.port, state.protocol, here, chains=tuple(chains))
 
 
-def _holding(world: World, bound: Mapping[Key, tuple[str, ...]], domain: str) -> ConnectionRoute | None:
+def _datagrams(world: World, state: ListenerState, bound: Mapping[Key, tuple[str, ...]]) -> Iterator[Server]:
+    """A listener of UDP. While no route can take its datagrams nobody listens, so that who sends them is told
+    by ICMP (`UDPRouteRule.backendRefs`: "MUST actively reject")."""
+    route = _holding(world, bound, state.hostname)
+    found = connection_route.clusters(world, route, at_gateway=True) if route is not None else ()
+    if route is not None and any(each.cluster != MISSING_CLUSTER for each in found):
+        yield Server(state.listener.port, state.protocol, connection_route.origin(route), datagrams=found)
+
+
+def _holding(
+    world: World, bound: Mapping[Key, tuple[str, ...]], domain: str
+) -> ConnectionRoute | DatagramRoute | None:
     """The route that takes connections for a host name: bound by the most specific one, and of several the
     oldest (Gateway API, "Conflicts")."""
-    found: list[tuple[tuple[int, int], tuple[str, str, str], ConnectionRoute]] = []
+    found: list[tuple[tuple[int, int], tuple[str, str, str], ConnectionRoute | DatagramRoute]] = []
     for key, hostnames in bound.items():
         route = world.resource(key)
         covering = [specificity(hostname) for hostname in hostnames if covers(hostname, domain)]

@@ -100,10 +100,10 @@ class HostCells:
         meant = self.meant(service)
         return tuple(port for port in meant.ports if port.protocol is not Protocol.UDP) if meant else ()
 
-    def port(self, host: str, number: int) -> tuple[Service, ServicePort] | None:
+    def port(self, host: str, number: int, udp: bool = False) -> tuple[Service, ServicePort] | None:
         """A service and its port, if there is such a one."""
         service = self._world.service(host)
-        port = service.port(number) if service is not None else None
+        port = service.port(number, udp) if service is not None else None
         return (service, port) if service is not None and port is not None else None
 
     def is_http(self, host: str, port: ServicePort, vantage: Scope) -> bool:

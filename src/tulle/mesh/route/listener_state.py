@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 
 from tulle.mesh.listener_set import ListenerSet, attached_sets
 from tulle.mesh.policy.certificate import certificate_fault
-from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, HTTP_ROUTE, TCP_ROUTE, TLS_ROUTE, GatewayResource
+from tulle.mesh.route.attachment import (
+    GATEWAY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    TCP_ROUTE,
+    TLS_ROUTE,
+    UDP_ROUTE,
+    GatewayResource,
+)
 from tulle.mesh.route.common import covers
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.world import World
@@ -23,6 +31,7 @@ _KINDS = {
     ("TLS", False): (TLS_ROUTE, TCP_ROUTE),
     ("TLS", True): (TLS_ROUTE,),
     ("TCP", False): (TCP_ROUTE,),
+    ("UDP", False): (UDP_ROUTE,),
 }
 """By protocol, and whether TLS passes through: the kinds of routes (Gateway API, "TLS Configuration")."""
 _NO_KIND: tuple[tuple[str, str], ...] = ()
@@ -112,6 +121,11 @@ class ListenerState:
         """Whether the gateway listens for it: one that ends TLS needs a certificate."""
         return self.supported and not self.conflict and bool(self.secrets or not self.terminates)
 
+    def shares_port(self, other: ListenerState) -> bool:
+        """Whether both are on one port. UDP has ports of its own."""
+        own, its = self.protocol == "UDP", other.protocol == "UDP"
+        return self.listener.port == other.listener.port and own is its
+
     def overlaps(self, other: ListenerState) -> bool:
         """Whether both have TLS on one port, for host names of which some are the same
         (`OverlappingTLSConfig`)."""
@@ -192,7 +206,7 @@ def certificate_ref_fault(world: World, referrer: Key, ref: SecretObjectReferenc
 
 def _conflict(mine: ListenerState, all_of: Iterable[ListenerState]) -> str:
     """Listeners on one port must have one protocol and distinct host names (`GatewaySpec.listeners`)."""
-    others = [each for each in all_of if each is not mine and each.listener.port == mine.listener.port]
+    others = [each for each in all_of if each is not mine and each.shares_port(mine)]
     if any(each.group != mine.group for each in others):
         return "ProtocolConflict"
     return "HostnameConflict" if any(each.hostname == mine.hostname for each in others) else ""

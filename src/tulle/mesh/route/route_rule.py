@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tulle.mesh.name import service_host
-from tulle.mesh.route.attachment import AnyRoute, RouteResource
+from tulle.mesh.route.attachment import UDP_ROUTE, AnyRoute, RouteResource
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.route.route_filter import (
@@ -197,16 +197,19 @@ def backend(
             f"there is no Service {ref.name} in namespace {namespace}",
             "Apply the Service, or correct the name or the namespace.",
         )
-    port = service.port(ref.port or 0)
-    if port is None or port.protocol is Protocol.UDP:
-        ports = ", ".join(str(each.number) for each in service.ports)
+    udp = _is_udp(route)
+    port = service.port(ref.port or 0, udp)
+    if port is None or (port.protocol is Protocol.UDP) is not udp:
+        ports = ", ".join(
+            str(each.number) for each in service.ports if (each.protocol is Protocol.UDP) is udp
+        )
         return BackendFault(
             "BackendNotFound",
             "port",
-            f"Service {namespace}/{ref.name} has no port {ref.port}",
+            f"Service {namespace}/{ref.name} has no {'UDP ' if udp else ''}port {ref.port}",
             f"Use one of its ports: {ports}." if ports else "Give the Service a port.",
         )
-    return Destination(host, port.number)
+    return Destination(host, port.number, udp=udp)
 
 
 def faults(world: World, route: AnyRoute, at_gateway: bool) -> Iterator[tuple[str, BackendFault]]:
@@ -219,18 +222,25 @@ def faults(world: World, route: AnyRoute, at_gateway: bool) -> Iterator[tuple[st
             field = f"{at}.backendRefs[{number}]"
             found = backend(world, route.key, ref, at_gateway)
             if isinstance(found, BackendFault):
-                yield f"{field}.{found.field}", replace(found, message=f"{found.message}; {_outcome(ref)}")
+                yield (
+                    f"{field}.{found.field}",
+                    replace(found, message=f"{found.message}; {_outcome(route.key, ref)}"),
+                )
             if isinstance(ref, HTTPBackendRef | GRPCBackendRef):
                 yield from _filter_faults(world, route.key, ref.filters, field, at_gateway)
 
 
-def _outcome(ref: BackendObjectReference) -> str:
+def _outcome(route: Key, ref: BackendObjectReference) -> str:
     """What becomes of the share of a backend that cannot be used."""
     if isinstance(ref, HTTPBackendRef):
         return "its requests are answered with 500"
     if isinstance(ref, GRPCBackendRef):
         return "its requests are answered with UNAVAILABLE"
-    return "its connections are closed"
+    return f"its {'datagrams are dropped' if _is_udp(route) else 'connections are closed'}"
+
+
+def _is_udp(route: Key) -> bool:
+    return (route.group, route.kind) == UDP_ROUTE
 
 
 def _filter_faults(

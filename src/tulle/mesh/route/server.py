@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tulle.mesh.view import GatewayChain, Origin, VirtualHost
+from tulle.mesh.view import GatewayChain, Origin, VirtualHost, WeightedCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +16,16 @@ class Server:
 
     port: int
     protocol: str
-    """As written, in capitals: HTTP, HTTPS, TLS, TCP."""
+    """As written, in capitals: HTTP, HTTPS, TLS, TCP, UDP."""
     origin: Origin
     virtual_hosts: tuple[VirtualHost, ...] = ()
     """For what is HTTP, with or without TLS. Each has one domain."""
     route_table: str = ""
     """The table of these virtual hosts; "" for plain HTTP, whose table belongs to the port."""
     chains: tuple[GatewayChain, ...] = ()
-    """For what is not plain HTTP."""
+    """For what is neither plain HTTP nor UDP."""
+    datagrams: tuple[WeightedCluster, ...] = ()
+    """For UDP: where they go, by weight."""
 
     @property
     def is_plain_http(self) -> bool:

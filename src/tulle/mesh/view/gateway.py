@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tulle.mesh.view.cluster import Cluster
 from tulle.mesh.view.listener import HttpChain, Reject, TcpChain
 from tulle.mesh.view.origin import Origin
-from tulle.mesh.view.route import RouteTable
+from tulle.mesh.view.route import RouteTable, WeightedCluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,19 @@ class GatewayListener:
 
 
 @dataclass(frozen=True, slots=True)
+class DatagramListener:
+    """One bound UDP port. What comes from one address and port goes to one endpoint, until it is silent."""
+
+    name: str
+    port: int
+    clusters: tuple[WeightedCluster, ...]
+    """By weight; the share of a missing cluster is dropped."""
+    origin: Origin
+    by_source_address: bool = False
+    """What clusters that balance by hash go by."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """What one gateway proxy does. Its clusters are those of its routes alone."""
 
@@ -99,3 +112,4 @@ class Gateway:
     listeners: tuple[GatewayListener, ...]
     route_tables: tuple[RouteTable, ...]
     clusters: tuple[Cluster, ...]
+    datagrams: tuple[DatagramListener, ...] = ()

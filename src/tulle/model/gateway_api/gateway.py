@@ -72,7 +72,7 @@ class Listener(Model):
     hostname: Hostname | None = None
     port: Port
     protocol: Annotated[str, Field(min_length=1, max_length=255, pattern=_PROTOCOL)]
-    """HTTP, HTTPS and TLS are served; for any other, the listener's status says UnsupportedProtocol."""
+    """HTTP, HTTPS, TLS, TCP and UDP are served; the status of others says UnsupportedProtocol."""
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes = AllowedRoutes()
 

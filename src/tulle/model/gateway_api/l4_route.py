@@ -38,8 +38,15 @@ class TCPRouteSpec(L4RouteSpec):
     pass
 
 
+def _is_of_the_mesh(parents: ParentReferences) -> bool:
+    return any((parent.group, parent.kind) == ("", "Service") for parent in parents)
+
+
 class UDPRouteSpec(L4RouteSpec):
-    pass
+    parent_refs: Annotated[
+        ParentReferences,
+        NotHonoured("datagrams are routed at gateways, and go as they are in the mesh", _is_of_the_mesh),
+    ] = ()
 
 
 class TLSRouteSpec(L4RouteSpec):
