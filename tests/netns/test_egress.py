@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-import http.server
-import socketserver
 import ssl
-import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import dns.message
-import dns.rrset
 import pytest
 import trustme
 
+from tests.netns.beyond import addressed, nameserver, said_at
 from tests.netns.mesh import Mesh, mesh_in
 
 TOWN = Path(__file__).with_name("manifests") / "town.yaml"
 FIRST, SECOND = "192.0.2.10", "192.0.2.11"
 """Addresses of the machine that are not the mesh's."""
 NAMES = {"plain.example.": FIRST, "secure.example.": FIRST, "one.example.": FIRST, "two.example.": SECOND}
-NAMESERVER = "127.0.0.53"
-WITH_NAMESERVER = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
 
 pytestmark = pytest.mark.root_only("the machine's addresses and its nameserver are the test's")
-
-
-class Said(http.server.BaseHTTPRequestHandler):
-    """Answers with the address that was dialled, the Host header, and whether it came by TLS."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        tls = isinstance(self.connection, ssl.SSLSocket)
-        text = f"{self.connection.getsockname()[0]} {self.headers['Host']} {'tls' if tls else 'plain'}"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class Nameserver(socketserver.BaseRequestHandler):
-    """Knows `NAMES`."""
-
-    def handle(self) -> None:
-        packet, sock = self.request
-        query = dns.message.from_wire(packet)
-        response = dns.message.make_response(query)
-        question = query.question[0]
-        address = NAMES.get(question.name.to_text().lower())
-        if address is not None and question.rdtype == 1:
-            response.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", address))
-        sock.sendto(response.to_wire(), self.client_address)
-
-
-@contextmanager
-def served(server: socketserver.BaseServer) -> Iterator[None]:
-    with server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -80,21 +29,16 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("egress")
-    folder.joinpath("resolv.conf").write_text(f"nameserver {NAMESERVER}\n")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("secure.example").configure_cert(context)
     with ExitStack() as stack:
-        for address in (FIRST, SECOND):
-            subprocess.run(["ip", "address", "add", f"{address}/32", "dev", "lo"], check=True)
-            stack.callback(subprocess.run, ["ip", "address", "del", f"{address}/32", "dev", "lo"], check=True)
+        stack.enter_context(addressed(FIRST, SECOND))
         for address, port in ((FIRST, 80), (FIRST, 9000), (SECOND, 9000)):
-            stack.enter_context(served(http.server.ThreadingHTTPServer((address, port), Said)))
-        secure = http.server.ThreadingHTTPServer((FIRST, 443), Said)
-        secure.socket = context.wrap_socket(secure.socket, server_side=True)
-        stack.enter_context(served(secure))
-        stack.enter_context(served(socketserver.ThreadingUDPServer((NAMESERVER, 53), Nameserver)))
+            stack.enter_context(said_at(address, port))
+        stack.enter_context(said_at(FIRST, 443, context))
+        through = stack.enter_context(nameserver(NAMES, folder))
         mesh = stack.enter_context(mesh_in(folder / "home"))
-        mesh.through = ("unshare", "--mount", "sh", "-c", WITH_NAMESERVER, str(folder / "resolv.conf"))
+        mesh.through = through
         mesh.up(TOWN)
         yield mesh
 

@@ -12,7 +12,7 @@ from tulle.kit.derived import Derived
 from tulle.mesh.declaration import Declaration
 from tulle.mesh.endpoint import EndpointCells
 from tulle.mesh.service import Resolution, Service, ServiceCells
-from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.view import Protocol
 from tulle.mesh.workload import WorkloadCells
 from tulle.model.agentapi import NameTable

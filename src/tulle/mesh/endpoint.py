@@ -16,7 +16,7 @@ from tulle.mesh.draft import matches, sorted_labels
 from tulle.mesh.name import cluster_name
 from tulle.mesh.place import Candidate, Order, arrange
 from tulle.mesh.service import Service, ServiceCells, ServicePort
-from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.service_entry import entry_endpoints, merged_labels, workload_endpoint
 from tulle.mesh.view import Endpoint, EndpointSet, Origin, Protocol
 from tulle.mesh.workload import Labels, WorkloadCells

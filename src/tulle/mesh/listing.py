@@ -12,8 +12,7 @@ from tulle.mesh.draft import Draft, sorted_labels
 from tulle.mesh.expansion import APP_LABEL
 from tulle.mesh.name import service_host
 from tulle.mesh.protocol import select
-from tulle.mesh.service_declaration import Entry, Service, ServicePort
-from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_declaration import SERVICE_ENTRY, Entry, Service, ServicePort
 from tulle.mesh.service_entry import entry_services
 from tulle.mesh.view import Protocol
 from tulle.model import app, istio, kubernetes

@@ -204,7 +204,11 @@ class OutboundCells:
         return (whole, *headless.virtual_hosts(self._world, service, port, vantage.namespace, declared))
 
     def _make_foreign(self, scope: Scope) -> tuple[VirtualHost, ...]:
-        """Hosts that VirtualServices of the mesh name and no service has; of several the oldest counts."""
+        """Hosts that VirtualServices of the mesh name and no service has; of several the oldest counts.
+
+        A service that has other ports only is one for who does not say `port: 80` (in Istio for nobody:
+        `separateVSHostsAndServices`).
+        """
         best: dict[str, VirtualHost] = {}
         for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
             if not (
@@ -212,7 +216,7 @@ class OutboundCells:
             ):
                 continue
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):
-                if host == "*" or host in best or self._is_known(host):
+                if host == "*" or host in best or self._is_known(host, resource):
                     continue
                 routes = istio.http_routes(self._world, resource, Arrival(MESH, FOREIGN_PORT, scope))
                 origin = Origin("VirtualService", resource.namespace, resource.name, "spec.hosts")
@@ -220,10 +224,10 @@ class OutboundCells:
                     best[host] = VirtualHost(f"{host}:{FOREIGN_PORT}", (host,), routes, origin)
         return tuple(best[host] for host in sorted(best))
 
-    def _is_known(self, host: str) -> bool:
-        if "*" not in host:
-            return self._world.service(host) is not None
-        return any(covers(host, each) for each in self._world.service_hosts())
+    def _is_known(self, host: str, resource: istio.VirtualService) -> bool:
+        asked = any(match.port == FOREIGN_PORT for route in resource.spec.http for match in route.match)
+        known = self._hosts.at_port(FOREIGN_PORT) if asked else self._world.service_hosts()
+        return any(covers(host, each) for each in known)
 
     def _rest(self, by_address: list[DestinationRoutes], scope: Scope) -> VirtualHost:
         """What comes under no known name: by its address, and what is left under Istio's names.

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tulle.mesh.route import connection_route
 from tulle.mesh.route.common import Destination
+from tulle.mesh.route.connection_route import connect
 from tulle.mesh.route.host import HostCells, port_origin
 from tulle.mesh.route.istio_connection import tls_routes
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import Scope
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.service_entry import KIND
-from tulle.mesh.view import HttpChain, Origin, OutboundChain, Protocol, TcpChain, WeightedCluster
+from tulle.mesh.service_declaration import SERVICE_ENTRY
+from tulle.mesh.view import HttpChain, Origin, OutboundChain, Protocol, Reject, TcpChain, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.istio import MESH
 
@@ -47,11 +49,10 @@ def outside(world: World, hosts: HostCells, scope: Scope, number: int) -> Outsid
         if hosts.is_http(service.host, port, vantage):
             http = True
         elif port.protocol is Protocol.TLS:
-            for server_names, clusters, cause in _by_name(world, hosts, service, port, vantage):
+            for server_names, then, cause in _by_name(world, hosts, service, port, vantage):
                 free = tuple(name for name in server_names if name not in names)
                 names.update(free)
-                if free and clusters:
-                    then = TcpChain(clusters, clusters[0].cluster)
+                if free:
                     chains.append(OutboundChain(f"sni-{len(chains)}", then, cause, server_names=free))
         elif service.ranges:
             free = tuple(each for each in service.ranges if each not in ranges)
@@ -71,7 +72,7 @@ def _entries(
 ) -> Iterator[tuple[Service, ServicePort]]:
     for host in hosts.at_port(number):
         service = world.service(host)
-        if service is None or (service.key.group, service.key.kind) != KIND:
+        if service is None or (service.key.group, service.key.kind) != SERVICE_ENTRY:
             continue
         port = service.port(number)
         if port is not None and hosts.exposed(scope, host, number):
@@ -80,12 +81,19 @@ def _entries(
 
 def _by_name(
     world: World, hosts: HostCells, service: Service, port: ServicePort, vantage: Scope
-) -> Iterator[tuple[tuple[str, ...], tuple[WeightedCluster, ...], Origin]]:
-    """Where connections with a server name of a host go: as a VirtualService says, else to the host."""
+) -> Iterator[tuple[tuple[str, ...], TcpChain | Reject, Origin]]:
+    """Where connections with a server name of a host go: as routes or a VirtualService say, else there."""
+    taken = connection_route.attached(hosts.attachments, service, port, vantage.namespace)
+    if taken is not None:
+        for name, route in (*taken.by_name, (service.host, taken.otherwise)):
+            if route is not None:
+                clusters = connection_route.clusters(world, route, at_gateway=False)
+                yield (name,), connect(clusters), connection_route.origin(route)
+        return
     attached = hosts.attached((service.host, port.number, vantage)).virtual_service
     resource = world.resource(attached) if attached is not None else None
     if resource is not None:
         for each in tls_routes(world, resource, Arrival(MESH, port.number, vantage)):
-            yield each.server_names, each.clusters, each.origin
+            yield each.server_names, connect(each.clusters), each.origin
     cluster = Destination(service.host, port.number).cluster
-    yield (service.host,), (WeightedCluster(cluster),), port_origin(service, port)
+    yield (service.host,), connect((WeightedCluster(cluster),)), port_origin(service, port)

@@ -33,6 +33,7 @@ from tulle.mesh.route.istio_server import IstioGateway, is_plain_http
 from tulle.mesh.route.istio_tls import tls_faults
 from tulle.mesh.route.parent import verdict
 from tulle.mesh.route.route_rule import faults
+from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.gateway_api import L4RouteRule
@@ -97,8 +98,9 @@ class ReviewCells:
                 code = _NOT_FOUND if said.missing else "not-attached"
                 yield warning(route, field, code, said.message, "Correct the parentRef, or the parent.")
             of_http = (route.key.group, route.key.kind) in ROUTES
-            if (ref.group, ref.kind) == ("", "Service") and of_http and hostnames(route):
-                message = "hostnames mean nothing at a Service: its own names are what callers use"
+            in_mesh = (ref.group, ref.kind) in (("", "Service"), SERVICE_ENTRY)
+            if in_mesh and of_http and hostnames(route):
+                message = f"hostnames mean nothing at a {ref.kind}: its own names are what callers use"
                 yield info(route, "spec.hostnames", "no-effect", message, "Remove hostnames.")
         for field, fault in faults(self._world, route, at_gateway):
             yield warning(route, field, CODES[fault.reason], fault.message, fault.remedy)

@@ -18,8 +18,7 @@ from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import sorted_labels
 from tulle.mesh.listing import SERVICE_KINDS, gateway_service, hosts, services
 from tulle.mesh.problem import Problem, warning
-from tulle.mesh.service_declaration import Entry, Resolution, Service, ServicePort
-from tulle.mesh.service_entry import KIND as SERVICE_ENTRY
+from tulle.mesh.service_declaration import SERVICE_ENTRY, Entry, Resolution, Service, ServicePort
 from tulle.mesh.service_entry import WORKLOAD_ENTRY, merged_labels, server_identity
 from tulle.mesh.view import Protocol
 from tulle.mesh.workload import Labels, WorkloadCells, matches

@@ -10,7 +10,10 @@ from enum import StrEnum
 
 from tulle.mesh.draft import Labels
 from tulle.mesh.view import Origin, Protocol
+from tulle.model import istio
 from tulle.model.resource import Key
+
+SERVICE_ENTRY = (istio.GROUP, "ServiceEntry")
 
 
 class Resolution(StrEnum):
@@ -68,6 +71,13 @@ class Service:
     @property
     def origin(self) -> Origin:
         return Origin(self.key.kind, self.key.namespace, self.key.name, self.field)
+
+    @property
+    def parent(self) -> tuple[str, str, str, str]:
+        """Group, kind, namespace and name by which routes of the Gateway API attach to it."""
+        if (self.key.group, self.key.kind) == SERVICE_ENTRY:
+            return (*SERVICE_ENTRY, self.namespace, self.key.name)
+        return ("", "Service", self.namespace, self.name)
 
     def is_known_in(self, namespace: str) -> bool:
         """Whether callers of a namespace know of it. "" is one that is not named."""

@@ -17,7 +17,6 @@ from tulle.mesh.view import Endpoint
 from tulle.model import istio
 from tulle.model.resource import Resource
 
-KIND = (istio.GROUP, "ServiceEntry")
 WORKLOAD_ENTRY = (istio.GROUP, "WorkloadEntry")
 
 _ALLOCATE = "networking.istio.io/enable-autoallocate-ip"

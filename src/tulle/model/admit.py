@@ -132,16 +132,18 @@ class _Admission:
         return metadata
 
     def _spec(self, kind: Kind) -> Model | None:
+        _, version = split_api_version(self.value["apiVersion"])
+        model = kind.other_specs.get(version, kind.spec)
         if not kind.has_spec:
             rest = {field: value for field, value in self.value.items() if field not in _COMMON}
-            return self._read(kind.spec, rest, "")
+            return self._read(model, rest, "")
         for field in self.value:
             if field not in (*_COMMON, "spec"):
                 known = [*_COMMON, "spec"]
                 self._say(
                     "unknown-field", f"there is no field “{field}”", refusal.did_you_mean(field, known), field
                 )
-        return self._read(kind.spec, self.value.get("spec", {}), "spec")
+        return self._read(model, self.value.get("spec", {}), "spec")
 
     def _read(self, model: type[Model], value: Any, path: str) -> Any:
         try:

@@ -6,7 +6,8 @@ Read by `parse.py`, by the API and by the command line (`tulle get KIND`).
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from tulle.model import gateway_api, istio, kubernetes
@@ -39,6 +40,8 @@ class Kind:
     naming: Naming = Naming.SUBDOMAIN
     no_effect: str = ""
     """Why the kind is taken and means nothing here; '' if it does mean something."""
+    other_specs: Mapping[str, type[Model]] = field(default_factory=dict[str, type[Model]], hash=False)
+    """By version: the content where its schema differs from that of the preferred one."""
 
     @property
     def api_version(self) -> str:
@@ -133,6 +136,7 @@ _GATEWAY_API = (
         "tlsroutes",
         (),
         gateway_api.TLSRouteSpec,
+        other_specs={"v1alpha2": gateway_api.TLSRouteV1Alpha2Spec},
     ),
     Kind(
         gateway_api.GROUP,

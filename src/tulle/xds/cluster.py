@@ -76,7 +76,8 @@ def is_http2(protocol: Protocol, pool: ConnectionPool) -> bool:
 def _http(cluster: Cluster) -> Tree | None:
     """HttpProtocolOptions of a cluster; None where no HTTP is spoken."""
     inbound = cluster.source_address is not None
-    if not (cluster.protocol.is_http or cluster.protocol is Protocol.DETECT):
+    named = host_names(cluster.tls) if cluster.tls is not None else {}
+    if not (cluster.protocol.is_http or cluster.protocol is Protocol.DETECT or named):
         return None
     options = _spoken(cluster.protocol, cluster.pool, inbound)
     common = common_http_options(cluster.pool)
@@ -94,8 +95,8 @@ def _http(cluster: Cluster) -> Tree | None:
         options["hash_policy"] = [hash_policy(key) for key in cluster.balancing.hash_keys]
     if cluster.outlier is not None and (errors := error_statuses(cluster.outlier)):
         options["outlier_detection"] = errors
-    if cluster.tls is not None and (names := host_names(cluster.tls)):
-        options["upstream_http_protocol_options"] = names
+    if named:
+        options["upstream_http_protocol_options"] = named
     return options
 
 

@@ -19,10 +19,12 @@ from tulle.mesh.route.common import Destination, age, share, specificity
 from tulle.mesh.route.gateway_api import names_port
 from tulle.mesh.route.route_rule import backend
 from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.view import MISSING_CLUSTER, Origin, Reject, TcpChain, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.gateway_api import TCPRouteSpec, UDPRouteSpec
 
+_ANY = "*"
 _RULE = 0
 """There is exactly one (maxItems of `rules`)."""
 
@@ -60,7 +62,7 @@ class Taken:
     by_name: tuple[tuple[str, ConnectionRoute], ...] = ()
     """SNI (or a pattern of it), and the TLSRoute that takes it; the most specific first, each once."""
     otherwise: ConnectionRoute | None = None
-    """The TCPRoute that takes them."""
+    """The route that takes all others."""
 
 
 def attached(attachments: Attachments, service: Service, port: ServicePort, scope: str) -> Taken | None:
@@ -71,13 +73,12 @@ def attached(attachments: Attachments, service: Service, port: ServicePort, scop
     """
     if port.protocol.is_http:
         return None
-    parent = ("", "Service", service.namespace, service.name)
     for namespace in dict.fromkeys((scope, service.namespace)):
         by_kind: list[list[ConnectionRoute]] = [
             sorted(
                 (
                     route
-                    for route in attachments.routes(kind, parent)
+                    for route in attachments.routes(kind, service.parent)
                     if route.namespace == namespace
                     and any(names_port(ref, namespace, service, port) for ref in route.spec.parent_refs)
                 ),
@@ -87,13 +88,19 @@ def attached(attachments: Attachments, service: Service, port: ServicePort, scop
         ]
         by_name: dict[str, ConnectionRoute] = {}
         for route in by_kind[0]:
-            for hostname in hostnames(route):
+            for hostname in hostnames(route) or (_own_name(service),):
                 by_name.setdefault(hostname, route)
         if by_name:
-            return Taken(tuple(sorted(by_name.items(), key=lambda each: specificity(each[0]))))
+            otherwise = by_name.pop(_ANY, None)
+            return Taken(tuple(sorted(by_name.items(), key=lambda each: specificity(each[0]))), otherwise)
         if by_kind[1]:
             return Taken(otherwise=by_kind[1][0])
     return None
+
+
+def _own_name(service: Service) -> str:
+    """The server name that a TLSRoute without names is for: that of the host outside, any of a Service's."""
+    return service.host if service.parent[:2] == SERVICE_ENTRY else _ANY
 
 
 def hostnames(route: AnyRoute) -> tuple[str, ...]:

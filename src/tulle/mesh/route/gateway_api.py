@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tulle.mesh.name import service_host
 from tulle.mesh.route import grpc_route
 from tulle.mesh.route.attachment import GRPC_ROUTE, HTTP_ROUTE, Attachments, RouteResource
 from tulle.mesh.route.common import age
 from tulle.mesh.route.route_rule import Rule
 from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.view import MatchKind, NamedMatch, Origin, Protocol, RequestMatch, Route, ValueMatch
 from tulle.mesh.world import World
 from tulle.model.gateway_api import (
@@ -26,6 +28,8 @@ from tulle.model.gateway_api import (
     HTTPRouteRule,
     ParentReference,
 )
+from tulle.model.istio import ServiceEntrySpec
+from tulle.model.resource import Key, Resource
 
 Precedence = tuple[int, int, int, int, int]
 Rank = tuple[Precedence, tuple[str, str, str], int, int]
@@ -137,12 +141,11 @@ def attached(
     """
     if not (port.protocol.is_http or port.protocol is Protocol.DETECT):
         return ()
-    parent = ("", "Service", service.namespace, service.name)
     for namespace in dict.fromkeys((scope, service.namespace)):
         for _, kind in (GRPC_ROUTE, HTTP_ROUTE):
             found = tuple(
                 route
-                for route in attachments.routes(kind, parent)
+                for route in attachments.routes(kind, service.parent)
                 if route.namespace == namespace
                 and any(names_port(ref, namespace, service, port) for ref in route.spec.parent_refs)
             )
@@ -152,9 +155,18 @@ def attached(
 
 
 def names_port(ref: ParentReference, namespace: str, service: Service, port: ServicePort) -> bool:
-    """Whether a parentRef, written in `namespace`, means this port of this Service."""
-    if (ref.group, ref.kind, ref.name) != ("", "Service", service.name):
-        return False
-    if (ref.namespace or namespace) != service.namespace:
+    """Whether a parentRef, written in `namespace`, means this port of this Service or ServiceEntry."""
+    if (ref.group, ref.kind, ref.namespace or namespace, ref.name) != service.parent:
         return False
     return ref.port in (None, port.number) and ref.section_name in (None, port.name)
+
+
+def parent_hosts(world: World, ref: ParentReference, namespace: str) -> tuple[str, ...]:
+    """The hosts that a parentRef, written in `namespace`, means: a Service's, or those of a ServiceEntry."""
+    home = ref.namespace or namespace
+    if (ref.group, ref.kind) == ("", "Service"):
+        return (service_host(ref.name, home, world.settings.cluster_domain),)
+    if (ref.group, ref.kind) != SERVICE_ENTRY:
+        return ()
+    entry: Resource[ServiceEntrySpec] | None = world.resource(Key(*SERVICE_ENTRY, home, ref.name))
+    return tuple(host.lower().rstrip(".") for host in entry.spec.hosts) if entry is not None else ()

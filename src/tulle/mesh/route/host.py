@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
-from tulle.mesh.name import service_host
 from tulle.mesh.place import NOWHERE
 from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import ALL_ROUTES, DESTINATION_RULE, AnyRoute, Attachments, ForCallers
@@ -216,11 +215,8 @@ class HostCells:
         found |= {each.host for each in self._private("") if each.is_known_in(scope)}
         routes: list[AnyRoute] = [each for kind in ALL_ROUTES for each in world.of_kind(*kind, scope)]
         for route in routes:
-            found |= {
-                service_host(ref.name, ref.namespace or scope, domain)
-                for ref in route.spec.parent_refs
-                if (ref.group, ref.kind) == ("", "Service")
-            }
+            for ref in route.spec.parent_refs:
+                found.update(gateway_api.parent_hosts(world, ref, scope))
         for each in self.attachments.of_caller(scope):
             found |= self._hosts_of(each)
         rules: tuple[Resource[DestinationRuleSpec], ...] = world.of_kind(*DESTINATION_RULE, scope)

@@ -85,6 +85,11 @@ class ListenerState:
         return self.protocol in ("HTTPS", "TLS") and not self.passes_through
 
     @property
+    def is_mesh_tls(self) -> bool:
+        """Whether mTLS of the mesh ends here, for which the proxy has its own certificate."""
+        return self.listener.tls is not None and self.listener.tls.is_mesh_tls
+
+    @property
     def possible_kinds(self) -> tuple[tuple[str, str], ...]:
         """(group, kind) of the routes that a listener of its protocol may take; none: nobody serves it."""
         return _KINDS.get((self.protocol, self.passes_through), _NO_KIND)
@@ -119,7 +124,8 @@ class ListenerState:
     @property
     def serves(self) -> bool:
         """Whether the gateway listens for it: one that ends TLS needs a certificate."""
-        return self.supported and not self.conflict and bool(self.secrets or not self.terminates)
+        usable = bool(self.secrets) or self.is_mesh_tls or not self.terminates
+        return self.supported and not self.conflict and usable
 
     def shares_port(self, other: ListenerState) -> bool:
         """Whether both are on one port. UDP has ports of its own."""
@@ -174,7 +180,7 @@ def _state(world: World, owner: GatewayResource | ListenerSet, index: int) -> Li
     reason = message = ""
     if listener.protocol == "HTTPS" and listener.tls is None:
         reason, message = "InvalidCertificateRef", "protocol HTTPS needs tls with certificateRefs"
-    if listener.tls is not None and listener.tls.mode == "Terminate":
+    if listener.tls is not None and listener.tls.mode == "Terminate" and not listener.tls.is_mesh_tls:
         for ref in listener.tls.certificate_refs:
             fault = certificate_ref_fault(world, owner.key, ref)
             if fault is None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.listener_set import ListenerSet
-from tulle.mesh.name import service_host
 from tulle.mesh.route.attachment import (
     GATEWAY,
     GRPC_ROUTE,
@@ -22,8 +21,9 @@ from tulle.mesh.route.attachment import (
     GatewayResource,
 )
 from tulle.mesh.route.binding import bind
-from tulle.mesh.route.gateway_api import names_port
+from tulle.mesh.route.gateway_api import names_port, parent_hosts
 from tulle.mesh.route.listener_state import gateway_of, listener_states, of_parent
+from tulle.mesh.service_declaration import SERVICE_ENTRY, ServicePort
 from tulle.mesh.view import Protocol
 from tulle.mesh.world import World
 from tulle.model.gateway_api import ParentReference
@@ -61,7 +61,7 @@ def verdict(world: World, attachments: Attachments, route: AnyRoute, ref: Parent
         return _of_gateway(world, attachments, route, ref, namespace)
     if (ref.group, ref.kind) == LISTENER_SET:
         return _of_listener_set(world, attachments, route, ref, namespace)
-    if (ref.group, ref.kind) == ("", "Service"):
+    if (ref.group, ref.kind) in (("", "Service"), SERVICE_ENTRY):
         return _of_service(world, attachments, route, ref, namespace)
     return Verdict("NoMatchingParent", f"{ref.kind} ({ref.group or 'core'}) cannot be the parent of a route")
 
@@ -98,33 +98,45 @@ def _of_listener_set(
 def _of_service(
     world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
 ) -> Verdict:
-    service = world.service(service_host(ref.name, namespace, world.settings.cluster_domain))
-    if service is None:
-        return Verdict("NoMatchingParent", f"there is no Service {namespace}/{ref.name}", missing=True)
-    named = [port for port in service.ports if names_port(ref, route.namespace, service, port)]
+    named_parent = f"{ref.kind} {namespace}/{ref.name}"
+    found = [world.service(host) for host in parent_hosts(world, ref, route.namespace)]
+    services = [each for each in found if each is not None]
+    if not services:
+        return Verdict("NoMatchingParent", f"there is no {named_parent}", missing=True)
+    named = [
+        (service, port)
+        for service in services
+        for port in service.ports
+        if names_port(ref, route.namespace, service, port)
+    ]
     if not named:
-        return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} has no such port")
+        return Verdict("NoMatchingParent", f"{named_parent} has no such port")
     kind = (route.key.group, route.key.kind)
-    of_http = kind in ROUTES
-    if not any(
-        of_http if port.protocol.is_http else port.protocol is Protocol.DETECT or not of_http
-        for port in named
-    ):
-        spoken = "does not speak HTTP there" if of_http else "speaks HTTP there, which HTTPRoutes are for"
-        return Verdict("NoMatchingParent", f"Service {namespace}/{ref.name} {spoken}")
+    fitting = [(service, port) for service, port in named if _may_hold(kind, port)]
+    if not fitting:
+        spoken = (
+            "does not speak HTTP there" if kind in ROUTES else "speaks HTTP there, which HTTPRoutes are for"
+        )
+        return Verdict("NoMatchingParent", f"{named_parent} {spoken}")
     for stronger in _BY_STRENGTH[: _BY_STRENGTH.index(kind)]:
-        parent = ("", "Service", service.namespace, service.name)
+        parent = (ref.group, ref.kind, namespace, ref.name)
         others = [
             each for each in attachments.routes(stronger[1], parent) if each.namespace == route.namespace
         ]
         if all(
-            any(
+            _may_hold(stronger, port)
+            and any(
                 names_port(other, each.namespace, service, port)
                 for each in others
                 for other in each.spec.parent_refs
             )
-            for port in named
+            for service, port in fitting
         ):
-            message = f"a {stronger[1]} for Service {namespace}/{ref.name} stands before this one (GEP-1294)"
+            message = f"a {stronger[1]} for {named_parent} stands before this one (GEP-1294)"
             return Verdict("Conflicted", message)
     return Verdict("Accepted")
+
+
+def _may_hold(kind: tuple[str, str], port: ServicePort) -> bool:
+    """Whether routes of a kind have a meaning at a port. What nobody declared may turn out to be anything."""
+    return port.protocol is Protocol.DETECT or port.protocol.is_http == (kind in ROUTES)

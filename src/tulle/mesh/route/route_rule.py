@@ -20,6 +20,7 @@ from tulle.mesh.route.route_filter import (
     redirect,
     treatment,
 )
+from tulle.mesh.service import Service
 from tulle.mesh.view import (
     MISSING_CLUSTER,
     Forward,
@@ -35,6 +36,7 @@ from tulle.mesh.view import (
     WeightedCluster,
 )
 from tulle.mesh.world import World
+from tulle.model import istio
 from tulle.model.gateway_api import (
     BackendObjectReference,
     GRPCBackendRef,
@@ -52,6 +54,8 @@ Action = Forward | Redirect | Respond
 
 _CONNECTION_ERRORS = ("connect-failure", "refused-stream", "reset", "reset-before-request")
 """With a `retry` these SHOULD be tried again (`HTTPRouteRetry`); a `backendRequest` time-out is a reset."""
+HOSTNAME = (istio.GROUP, "Hostname")
+"""The kind of a backend that is a host: it has no resource of its own."""
 _ATTEMPTS = 2
 """Where `retry` says nothing of `attempts`: as many as without it."""
 
@@ -173,6 +177,8 @@ def backend(
 ) -> Destination | BackendFault:
     """What a reference to a backend stands for."""
     namespace = ref.namespace or route.namespace
+    if (ref.group, ref.kind) == HOSTNAME:
+        return _named_backend(world, route, ref)
     if (ref.group, ref.kind) != ("", "Service"):
         return BackendFault(
             "InvalidKind",
@@ -197,6 +203,25 @@ def backend(
             f"there is no Service {ref.name} in namespace {namespace}",
             "Apply the Service, or correct the name or the namespace.",
         )
+    return _port(route, service, ref, f"Service {namespace}/{ref.name}")
+
+
+def _named_backend(world: World, route: Key, ref: BackendObjectReference) -> Destination | BackendFault:
+    """A service by the full name of its host (Istio's `Hostname`). A host is in nobody's namespace, so no
+    ReferenceGrant is asked for."""
+    if ref.namespace is not None:
+        message, remedy = "a Hostname is in no namespace", "Remove namespace."
+        return BackendFault("InvalidKind", "namespace", message, remedy)
+    service = world.service(ref.name)
+    if service is None or not service.is_known_in(route.namespace):
+        message = f"there is no service {ref.name} that namespace {route.namespace} knows of"
+        return BackendFault("BackendNotFound", "name", message, "Apply a ServiceEntry, or correct the name.")
+    return _port(route, service, ref, ref.name)
+
+
+def _port(
+    route: Key, service: Service, ref: BackendObjectReference, named: str
+) -> Destination | BackendFault:
     udp = _is_udp(route)
     port = service.port(ref.port or 0, udp)
     if port is None or (port.protocol is Protocol.UDP) is not udp:
@@ -206,10 +231,10 @@ def backend(
         return BackendFault(
             "BackendNotFound",
             "port",
-            f"Service {namespace}/{ref.name} has no {'UDP ' if udp else ''}port {ref.port}",
+            f"{named} has no {'UDP ' if udp else ''}port {ref.port}",
             f"Use one of its ports: {ports}." if ports else "Give the Service a port.",
         )
-    return Destination(host, port.number, udp=udp)
+    return Destination(service.host, port.number, udp=udp)
 
 
 def faults(world: World, route: AnyRoute, at_gateway: bool) -> Iterator[tuple[str, BackendFault]]:

@@ -39,7 +39,13 @@ from tulle.model.gateway_api.http_route import (
     HTTPRouteSpec,
     HTTPRouteTimeouts,
 )
-from tulle.model.gateway_api.l4_route import L4RouteRule, TCPRouteSpec, TLSRouteSpec, UDPRouteSpec
+from tulle.model.gateway_api.l4_route import (
+    L4RouteRule,
+    TCPRouteSpec,
+    TLSRouteSpec,
+    TLSRouteV1Alpha2Spec,
+    UDPRouteSpec,
+)
 from tulle.model.gateway_api.listener_set import ListenerSetSpec
 from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, ReferenceGrantSpec, ReferenceGrantTo
 from tulle.model.gateway_api.shared import (
@@ -97,5 +103,6 @@ __all__ = [
     "SessionPersistence",
     "TCPRouteSpec",
     "TLSRouteSpec",
+    "TLSRouteV1Alpha2Spec",
     "UDPRouteSpec",
 ]

@@ -14,7 +14,6 @@ from tulle.model.gateway_api.shared import (
     LocalObjectReference,
     ObjectName,
     ObjectReference,
-    Options,
     SecretObjectReference,
     SectionName,
 )
@@ -50,10 +49,25 @@ class AllowedRoutes(Model):
     kinds: Annotated[tuple[RouteGroupKind, ...], Field(max_length=8)] = ()
 
 
+_MESH_TLS = {"gateway.istio.io/tls-terminate-mode": "ISTIO_MUTUAL"}
+
+
 class ListenerTLSConfig(Model):
     mode: Literal["Terminate", "Passthrough"] = "Terminate"
     certificate_refs: Annotated[tuple[SecretObjectReference, ...], Field(max_length=64)] = ()
-    options: Options = {}
+    options: Annotated[
+        dict[str, Annotated[str, Field(max_length=4096)]],
+        Field(max_length=16),
+        NotHonoured(
+            "gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL is the one option that is known",
+            lambda said: said not in ({}, _MESH_TLS),
+        ),
+    ] = {}
+
+    @property
+    def is_mesh_tls(self) -> bool:
+        """Whether mTLS of the mesh ends here: with the proxy's own certificate, for clients that have one."""
+        return self.mode == "Terminate" and self.options == _MESH_TLS
 
     @model_validator(mode="after")
     def _certificate_is_there(self) -> ListenerTLSConfig:

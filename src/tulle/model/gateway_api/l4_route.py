@@ -65,3 +65,9 @@ class TLSRouteSpec(L4RouteSpec):
                     field=f"[{index}]",
                 )
         return hostnames
+
+
+class TLSRouteV1Alpha2Spec(TLSRouteSpec):
+    """As it was published first: without host names it is for all that come to its parent."""
+
+    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=1024)] = ()
