@@ -50,15 +50,22 @@ def _keep_last(secrets: list[dict[str, Any]]) -> None:
 
 @contextlib.asynccontextmanager
 async def edge(
-    text: str, at: WorkloadId, servers: Mapping[str, int], directory: Path
+    text: str,
+    at: WorkloadId,
+    servers: Mapping[str, int],
+    directory: Path,
+    ports: Mapping[int, int] | None = None,
 ) -> AsyncIterator[Proxy]:
-    """Run the proxy of the gateway `at` of these documents."""
+    """Run the proxy of the gateway `at` of these documents. `ports`: what it listens on in place of the
+    ports that documents cannot choose."""
     tree = configured(text, at, servers)
     for listener in tree["static_resources"]["listeners"]:
         if "pipe" in listener["address"]:
             pipe = Path(listener["address"]["pipe"]["path"])
             listener["address"]["pipe"]["path"] = str(directory / pipe.name)
         else:
-            listener["address"]["socket_address"]["address"] = "127.0.0.1"
+            address = listener["address"]["socket_address"]
+            address["address"] = "127.0.0.1"
+            address["port_value"] = (ports or {}).get(address["port_value"], address["port_value"])
     async with running(tree, directory) as proxy:
         yield proxy

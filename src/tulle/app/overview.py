@@ -20,6 +20,8 @@ from tulle.app.because import because
 from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.app.relay import Target
 from tulle.mesh.gateway import gateways_of
+from tulle.mesh.ingress import ingress_ports
+from tulle.mesh.ingress_class import ingresses
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.route.attachment import GATEWAY
 from tulle.mesh.view import InboundPort
@@ -78,6 +80,8 @@ class Overview:
         for gateway in gateways_of(self._world, workload):
             for server in gateway.spec.servers:
                 yield server.port.name, server.port.number, server.port.protocol
+        ports = ingress_ports(ingresses(self._world.declaration), workload.labels)
+        yield from ((each.name, each.number, each.protocol) for each in ports)
 
     def refused(self, status: NodeStatus) -> tuple[str, Because | None]:
         """What a proxy refuses in its own words, and the line that caused it."""

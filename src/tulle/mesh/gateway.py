@@ -17,6 +17,7 @@ from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.ingress import ingress_servers
 from tulle.mesh.route.istio_server import IstioGateway, istio_servers
 from tulle.mesh.route.istio_tls import auto_passthrough, passes_by_destination
 from tulle.mesh.route.server import Server
@@ -92,6 +93,7 @@ class GatewayCells:
         gateways = gateways_of(self._world, workload)
         scope = self._scopes.scope(workload.id)
         found += istio_servers(self._world, self._hosts, gateways, scope, workload.address)
+        found += ingress_servers(self._world, workload.labels)
         return [*found, *self._by_destination(gateways, scope)]
 
     def _by_destination(self, gateways: Iterable[IstioGateway], scope: Scope) -> Iterator[Server]:

@@ -2,23 +2,26 @@
 
 Gateway API: one proxy `NAME-istio` for each Gateway of our class, in its namespace. Istio: one for each
 selector that no other workload matches, in the root namespace (`istio: ingressgateway` is
-`istio-ingressgateway`). Pure; read by `workload.py`.
+`istio-ingressgateway`, which serves Ingresses too). Pure; read by `workload.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tulle.mesh.draft import Draft, GatewayPort, Labels, matches, sorted_labels
-from tulle.model import gateway_api, istio
+from tulle.model import gateway_api, istio, kubernetes
 from tulle.model.resource import Resource
 
 CLASS = "tulle"
 """The GatewayClass that exists without being written."""
 CONTROLLER = "tulle.dev/gateway-controller"
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
+INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
+"""Of the proxies that serve Ingresses: Istio's ingress gateway, as it does there (MeshConfig,
+`ingressSelector`)."""
 GATEWAY_CLASS = "gateway.networking.k8s.io/gateway-class-name"
 
 
@@ -68,34 +71,45 @@ def _distinct(ports: Iterable[GatewayPort]) -> tuple[GatewayPort, ...]:
 
 
 def implied_proxies(
-    gateways: Iterable[Resource[istio.GatewaySpec]], workloads: Iterable[Labels], namespace: str
+    gateways: Iterable[Resource[istio.GatewaySpec]],
+    ingresses: Sequence[Resource[kubernetes.IngressSpec]],
+    workloads: Iterable[Labels],
+    namespace: str,
 ) -> dict[str, Draft]:
-    """The proxies, by name, of the selectors of Istio's Gateways that match none of the workloads.
+    """The proxies, by name, of the selectors of Istio's Gateways that match none of the workloads, and the
+    one that serves Ingresses.
 
     Gateways with one selector, or with selectors that mean one name, share a proxy that carries the
     labels of all. An empty selector asks for no proxy of its own.
     """
     known = tuple(workloads)
     drafts: dict[str, Draft] = {}
-    for resource in sorted(gateways, key=lambda each: each.key):
-        selector = sorted_labels(resource.spec.selector)
+    asking = [
+        (resource.key, "spec.selector", sorted_labels(resource.spec.selector))
+        for resource in sorted(gateways, key=lambda each: each.key)
+    ]
+    asking += [(resource.key, "spec", INGRESS_LABELS) for resource in ingresses[:1]]
+    for key, field, selector in asking:
         if not selector or any(matches(selector, labels) for labels in known):
             continue
-        labels = _labels(resource.spec.selector)
+        labels = _labels(dict(selector))
         name = _name(labels)
         if name in drafts and any(labels.get(key, value) != value for key, value in drafts[name].labels):
             name = f"{name}-{hashlib.sha256(repr(selector).encode()).hexdigest()[:6]}"
         draft = drafts.get(name) or Draft(
             namespace=namespace,
             name=name,
-            key=resource.key,
-            field="spec.selector",
+            key=key,
+            field=field,
             labels=(),
             service_account=name,
             runs=None,
         )
         drafts[name] = replace(draft, labels=sorted_labels(dict(draft.labels) | labels))
-    return {name: replace(draft, gateway_ports=_ports(draft, gateways)) for name, draft in drafts.items()}
+    return {
+        name: replace(draft, gateway_ports=_ports(draft, gateways, ingresses))
+        for name, draft in drafts.items()
+    }
 
 
 def _labels(selector: Mapping[str, str]) -> dict[str, str]:
@@ -115,10 +129,26 @@ def _name(labels: Mapping[str, str]) -> str:
     )
 
 
-def _ports(draft: Draft, gateways: Iterable[Resource[istio.GatewaySpec]]) -> tuple[GatewayPort, ...]:
-    return _distinct(
+def _ports(
+    draft: Draft,
+    gateways: Iterable[Resource[istio.GatewaySpec]],
+    ingresses: Iterable[Resource[kubernetes.IngressSpec]],
+) -> tuple[GatewayPort, ...]:
+    written = [
         GatewayPort(server.port.number, server.port.name, server.port.protocol)
         for resource in sorted(gateways, key=lambda each: each.key)
         if resource.spec.selector and matches(sorted_labels(resource.spec.selector), draft.labels)
         for server in resource.spec.servers
-    )
+    ]
+    return _distinct((*written, *ingress_ports(ingresses, draft.labels)))
+
+
+def ingress_ports(
+    ingresses: Iterable[Resource[kubernetes.IngressSpec]], labels: Labels
+) -> tuple[GatewayPort, ...]:
+    """The ports at which a proxy with these labels serves Ingresses."""
+    specs = [each.spec for each in ingresses] if matches(INGRESS_LABELS, labels) else []
+    found = [GatewayPort(80, "http", "HTTP")] if specs else []
+    if any(tls.secret_name for spec in specs for tls in spec.tls):
+        found.append(GatewayPort(443, "https", "HTTPS"))
+    return tuple(found)

@@ -86,7 +86,7 @@ class Resolution:
         self._clusters = ClusterCells(world, hosts, self._inbound)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)
-        self._review = ReviewCells(world, hosts, self._clusters)
+        self._review = ReviewCells(world, hosts, self._clusters, self._gateways)
         self._status = StatusCells(world, attachments)
         self._proxyless: Derived[Scope, Proxyless] = Derived(
             graph, lambda scope: proxyless(scope, self._outbound.outbound(scope)), "proxyless"

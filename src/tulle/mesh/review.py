@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.declaration import LISTENER_SET
-from tulle.mesh.gateway import gateways_of
+from tulle.mesh.gateway import GatewayCells, gateways_of
+from tulle.mesh.ingress_class import INGRESS
 from tulle.mesh.policy.credential import credential_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set, review_policy
+from tulle.mesh.review_ingress import review_ingress
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
@@ -49,16 +51,20 @@ _KINDS = (
     VIRTUAL_SERVICE,
     DESTINATION_RULE,
     ISTIO_GATEWAY,
+    INGRESS,
 )
 
 
 class ReviewCells:
     """The derived values of problems."""
 
-    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells) -> None:
+    def __init__(
+        self, world: World, hosts: HostCells, clusters: ClusterCells, gateways: GatewayCells
+    ) -> None:
         self._world = world
         self._hosts = hosts
         self._clusters = clusters
+        self._gateways = gateways
         self._of: Derived[Key, tuple[Problem, ...]] = Derived(world.graph, self._look, "review")
 
     def problems(self) -> tuple[Problem, ...]:
@@ -83,6 +89,8 @@ class ReviewCells:
                 return tuple(review_virtual_service(self._world, self._hosts, self._clusters, resource))
             case kind if kind == DESTINATION_RULE:
                 return tuple(self._destination_rule(resource))
+            case kind if kind == INGRESS:
+                return tuple(review_ingress(self._world, self._gateways, resource))
             case _:
                 return tuple(self._istio_gateway(resource))
 

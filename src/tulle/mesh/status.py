@@ -1,4 +1,4 @@
-"""The status of the Gateway API's kinds: GatewayClass and routes; of gateways see `gateway_status.py`.
+"""The status of the Gateway API's kinds and of Ingress; of gateways see `gateway_status.py`.
 
 Values as the specification writes them, without `lastTransitionTime`: there is no clock here, the
 composition root adds it when a condition changes. Read by the composition root.
@@ -11,8 +11,10 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway_status import gateway_status, listener_set_status
 from tulle.mesh.ingress import CONTROLLER
+from tulle.mesh.ingress_class import INGRESS, Ingress, is_ours
 from tulle.mesh.policy_status import policy_status
 from tulle.mesh.route.attachment import ALL_ROUTES, BACKEND_TLS_POLICY, GATEWAY, AnyRoute, Attachments
+from tulle.mesh.route.ingress import HTTP_PORT, HTTPS_PORT, serves_ingress
 from tulle.mesh.route.parent import Verdict, verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.world import World
@@ -45,6 +47,8 @@ class StatusCells:
                 return listener_set_status(self._world, self._attachments, resource)
             case kind if kind == BACKEND_TLS_POLICY:
                 return policy_status(self._world, self._attachments, resource)
+            case kind if kind == INGRESS:
+                return _of_ingress(self._world, resource)
             case kind if kind == GATEWAY_CLASS:
                 return _of_class(resource)
             case _:
@@ -59,6 +63,25 @@ def _of_class(resource: Resource[GatewayClassSpec]) -> Json | None:
         return None
     generation = resource.metadata.generation
     return {"conditions": [condition("Accepted", True, "Accepted", "served by this mesh", generation)]}
+
+
+# -- Ingress ----------------------------------------------------------------------------------------
+
+
+def _of_ingress(world: World, ingress: Ingress) -> Json | None:
+    """Where it is served (`IngressStatus.loadBalancer`)."""
+    if not is_ours(world.declaration, ingress):
+        return None
+    ports: list[Json] = [{"port": HTTP_PORT, "protocol": "TCP"}]
+    if any(tls.secret_name for tls in ingress.spec.tls):
+        ports.append({"port": HTTPS_PORT, "protocol": "TCP"})
+    served: list[Json] = [
+        {"ip": address, "ports": ports}
+        for proxy in world.gateways()
+        if serves_ingress(proxy.labels)
+        for address in proxy.addresses
+    ]
+    return {"loadBalancer": {"ingress": served}}
 
 
 # -- routes -----------------------------------------------------------------------------------------

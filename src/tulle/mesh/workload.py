@@ -17,6 +17,7 @@ from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import HTTP_PROCESSING, Draft, Labels, WorkloadPort, matches
 from tulle.mesh.expansion import OWNERS, expand
+from tulle.mesh.ingress_class import ingresses
 from tulle.mesh.listener_set import attached_sets
 from tulle.mesh.problem import Problem
 from tulle.mesh.view import Origin
@@ -196,12 +197,13 @@ class WorkloadCells:
 
     def _imply(self, _: str) -> dict[str, Draft]:
         gateways: tuple[Resource[istio.GatewaySpec], ...] = self._declaration.of_kind(*_ISTIO_GATEWAY)
-        if not gateways:
+        served = ingresses(self._declaration)
+        if not gateways and not served:
             return {}
         labels: list[Labels] = []
         for namespace in self._declaration.namespaces():
             labels += self._own_labels(namespace).values()
-        return ingress.implied_proxies(gateways, labels, self._declaration.settings.root_namespace)
+        return ingress.implied_proxies(gateways, served, labels, self._declaration.settings.root_namespace)
 
     def _list_labels(self, namespace: str) -> dict[str, Labels]:
         """Labels of what is declared in a namespace; not of the gateways that are implied."""
@@ -285,12 +287,8 @@ def _locality(draft: Draft) -> tuple[str, str, str]:
     labels = dict(draft.labels)
     text = draft.locality or labels.get("istio-locality", "")
     if text:
-        region, zone, subzone, *_ = [
-            *(text if "/" in text else text.replace(".", "/")).split("/", 2),
-            "",
-            "",
-            "",
-        ]
+        parts = (text if "/" in text else text.replace(".", "/")).split("/", 2)
+        region, zone, subzone = (*parts, "", "")[:3]
         return (region, zone, subzone)
     return (
         labels.get("topology.kubernetes.io/region", ""),

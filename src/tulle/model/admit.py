@@ -48,6 +48,7 @@ class _Admission:
         spec = self._spec(kind)
         if metadata is None or spec is None:
             return None
+        self._replaced(kind, metadata)
         self._support(kind, metadata, spec)
         return Resource(
             key=self.key,
@@ -152,6 +153,17 @@ class _Admission:
             for each in refusal.refusals(model, value, error):
                 self._say(each.code, each.message, each.remedy, join(path, each.field))
             return None
+
+    def _replaced(self, kind: Kind, metadata: Metadata) -> None:
+        """An annotation beside the field that has taken its place."""
+        for annotation, field in kind.replaced_annotations:
+            if annotation in metadata.annotations and field in self.value.get("spec", {}):
+                self._say(
+                    "exclusive-fields",
+                    f"the annotation {annotation} and {field} exclude each other",
+                    "Remove the annotation.",
+                    f"metadata.annotations.{annotation}",
+                )
 
     # -- where support ends ----------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ class Kind:
     """Why the kind is taken and means nothing here; '' if it does mean something."""
     other_specs: Mapping[str, type[Model]] = field(default_factory=dict[str, type[Model]], hash=False)
     """By version: the content where its schema differs from that of the preferred one."""
+    replaced_annotations: tuple[tuple[str, str], ...] = ()
+    """(annotation, field of the spec that has taken its place): only one of them may be written."""
 
     @property
     def api_version(self) -> str:
@@ -52,6 +54,7 @@ class Kind:
         return tuple(f"{self.group}/{version}" if self.group else version for version in self.versions)
 
 
+_NETWORKING = "networking.k8s.io"
 _CLUSTER_RIGHTS = "there is no API server whose rights it could give"
 _ISTIO_VERSIONS = ("v1", "v1beta1", "v1alpha3")
 _GATEWAY_VERSIONS = ("v1", "v1beta1")
@@ -82,6 +85,24 @@ _KUBERNETES = (
     Kind("apps", ("v1",), "StatefulSet", "statefulsets", ("sts",), kubernetes.StatefulSetSpec),
     Kind("apps", ("v1",), "DaemonSet", "daemonsets", ("ds",), kubernetes.DaemonSetSpec),
     Kind("batch", ("v1",), "Job", "jobs", (), kubernetes.JobSpec),
+    Kind(
+        _NETWORKING,
+        ("v1",),
+        "Ingress",
+        "ingresses",
+        ("ing",),
+        kubernetes.IngressSpec,
+        replaced_annotations=((kubernetes.CLASS_ANNOTATION, "ingressClassName"),),
+    ),
+    Kind(
+        _NETWORKING,
+        ("v1",),
+        "IngressClass",
+        "ingressclasses",
+        (),
+        kubernetes.IngressClassSpec,
+        namespaced=False,
+    ),
     Kind(
         "discovery.k8s.io",
         ("v1",),
@@ -239,13 +260,11 @@ _UNNEEDED = (
     _unneeded(_RBAC, "Role", "roles", _CLUSTER_RIGHTS),
     _unneeded(_RBAC, "RoleBinding", "rolebindings", _CLUSTER_RIGHTS),
     _unneeded(
-        "networking.k8s.io",
+        _NETWORKING,
         "NetworkPolicy",
         "networkpolicies",
         "packets are not filtered here; the mesh's own policies come later",
     ),
-    _unneeded("networking.k8s.io", "Ingress", "ingresses", "use a Gateway"),
-    _unneeded("networking.k8s.io", "IngressClass", "ingressclasses", "use a Gateway", cluster=True),
     _unneeded(
         "autoscaling",
         "HorizontalPodAutoscaler",

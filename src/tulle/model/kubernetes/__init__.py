@@ -7,6 +7,14 @@ from tulle.model.kubernetes.config import (
     SecretSpec,
     ServiceAccountSpec,
 )
+from tulle.model.kubernetes.ingress import (
+    CLASS_ANNOTATION,
+    DEFAULT_ANNOTATION,
+    HTTPIngressPath,
+    IngressBackend,
+    IngressClassSpec,
+    IngressSpec,
+)
 from tulle.model.kubernetes.pod import (
     Container,
     ContainerPort,
@@ -32,6 +40,8 @@ from tulle.model.kubernetes.service import (
 from tulle.model.kubernetes.workload import DaemonSetSpec, DeploymentSpec, JobSpec, StatefulSetSpec
 
 __all__ = [
+    "CLASS_ANNOTATION",
+    "DEFAULT_ANNOTATION",
     "AnySpec",
     "ConfigMapSpec",
     "Container",
@@ -45,6 +55,10 @@ __all__ = [
     "EnvFromSource",
     "EnvVar",
     "EnvVarSource",
+    "HTTPIngressPath",
+    "IngressBackend",
+    "IngressClassSpec",
+    "IngressSpec",
     "JobSpec",
     "NamespaceSpec",
     "PodSpec",
