@@ -386,6 +386,16 @@ async def test_a_file_of_a_hidden_directory_is_placed_as_a_file(bench: Bench, tm
     assert await bench.output("/run/tulle-test", mounts=hidden(bench, place=(place,))) == "placed\n"
 
 
+async def test_a_volume_may_hide_the_keepers_own_library(bench: Bench) -> None:
+    library = str(Path(os.__file__).parent)
+    place: tuple[Place, ...] = (
+        {"path": library, "files": FILES, "read_only": True},
+        {"path": "/tulle-test", "files": FILES, "read_only": True},
+    )
+    output = await bench.output("cat", "/tulle-test/app.yaml", mounts=hidden(bench, place=place))
+    assert output == "colour: blue\n"
+
+
 async def test_entering_a_new_root_from_outside_finds_the_same_files(bench: Bench) -> None:
     place: Place = {"path": "/tulle-test", "files": FILES}
     process = await bench.start("sleep", "100", mounts=hidden(bench, place=(place,)))

@@ -183,6 +183,7 @@ class WorkloadStatus(_Message):
     node: str = ""
     """The host that runs it."""
     labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
     owner: str = ""
     """`Kind/name` of what it was expanded from: App/bookshop, Deployment/reviews-v1."""
     services: tuple[str, ...] = ()

@@ -43,6 +43,7 @@ from tulle.app.pipeline import Pipeline
 from tulle.app.relay import Relay
 from tulle.app.relay import Target as RelayTarget
 from tulle.kit.holdoff import HoldOff
+from tulle.mesh.ingress import IMPLIED_CLASS
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
@@ -214,9 +215,10 @@ class Facade:
     async def resources(
         self, *, group: str | None, kind: str | None, namespace: str | None, name: str | None
     ) -> tuple[Mapping[str, Any], ...]:
+        implied = (IMPLIED_CLASS,) if self._store.get(IMPLIED_CLASS.key) is None else ()
         found = [
             resource
-            for resource in self._store.list()
+            for resource in (*implied, *self._store.list())
             if group in (None, resource.key.group)
             and kind in (None, resource.key.kind)
             and namespace in (None, resource.key.namespace)

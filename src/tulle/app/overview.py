@@ -120,6 +120,7 @@ class Overview:
             restarts=instance.restarts if instance else 0,
             node=self._world.host_of(workload.id) or "",
             labels=dict(workload.labels),
+            annotations=dict(workload.annotations),
             owner=_owner(workload.key),
             services=tuple(services),
             gateway=workload.gateway,

@@ -89,8 +89,8 @@ def _meshed(workload: Workload) -> bool:
 def _asked_for(world: World, served: Served) -> Iterator[Reason]:
     """The workload's annotation, else the mesh's configuration."""
     workload = served.workload
-    if workload.http_processing:
-        if workload.http_processing != HttpProcessing.CLIENT:
+    if written := annotation(workload):
+        if written != HttpProcessing.CLIENT:
             origin = Origin(
                 workload.key.kind, workload.key.namespace, workload.key.name, annotations_field(workload)
             )
@@ -124,6 +124,11 @@ _CAUSES: tuple[Callable[[World, Served], Iterable[Reason]], ...] = (
     _disagreement,
     _nobody_can,
 )
+
+
+def annotation(workload: Workload) -> str:
+    """What a workload's annotation asks for, as written."""
+    return dict(workload.annotations).get(HTTP_PROCESSING, "")
 
 
 def annotations_field(workload: Workload) -> str:

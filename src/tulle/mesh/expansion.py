@@ -53,7 +53,8 @@ def expand(resource: Resource[Any]) -> tuple[Draft, ...]:
                 ),
             )
         case (gateway_api.GROUP, "Gateway"):
-            return (ingress.own_proxy(resource),)
+            proxy = ingress.own_proxy(resource)
+            return (proxy,) if proxy is not None else ()
         case _:
             return ()
 

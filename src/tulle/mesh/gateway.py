@@ -13,7 +13,7 @@ from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.policy.backend_tls import secured
 from tulle.mesh.policy.credential import at_gateway
-from tulle.mesh.route.attachment import GATEWAY, ISTIO_GATEWAY
+from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
@@ -30,6 +30,7 @@ from tulle.mesh.view import (
     GatewayChain,
     GatewayListener,
     HttpChain,
+    Protocol,
     RouteTable,
     TcpChain,
     VirtualHost,
@@ -135,6 +136,7 @@ class GatewayCells:
         }
         connected |= {each.cluster for listener in datagrams for each in listener.clusters}
         routed = named_clusters(tables)
+        of_grpc = named_clusters(tables, GRPC_ROUTE[1])
         made: list[Cluster] = []
         for name in sorted(connected | routed):
             destination = Destination.of(name)
@@ -151,8 +153,18 @@ class GatewayCells:
                 # It may be TLS already: a BackendTLSPolicy for it would wrap it twice.
                 made.append(opaque(found))
             else:
+                found = found if name in of_grpc else _undeclared(found)
                 made.append(secured(self._world, self._hosts.attachments, found))
         return tuple(made)
+
+
+def _undeclared(found: Cluster) -> Cluster:
+    """A cluster of a port of which nobody says what it speaks: HTTP/1.1.
+
+    As the caller does would be wrong: whoever comes with TLS is offered HTTP/2, which says nothing of the
+    server (Istio, `cluster_builder.go`: use_downstream_protocol is "disabled for gateway").
+    """
+    return replace(found, protocol=Protocol.HTTP) if found.protocol is Protocol.DETECT else found
 
 
 def gateways_of(world: World, workload: Workload) -> tuple[IstioGateway, ...]:

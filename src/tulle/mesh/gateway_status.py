@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
-from tulle.mesh.ingress import workload_name
+from tulle.mesh.ingress import unknown_parameters, workload_name
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.route.attachment import Attachments, GatewayResource
 from tulle.mesh.route.binding import bindings
@@ -23,13 +23,15 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
     generation = gateway.metadata.generation
     states = listener_states(world, gateway)
     own = of_parent(states, gateway.key)
-    accepted = _accepted(own)
+    infrastructure = gateway.spec.infrastructure
+    unknown = unknown_parameters(infrastructure.parameters_ref) if infrastructure is not None else ""
+    accepted = (False, "InvalidParameters", unknown) if unknown else _accepted(own)
     proxy = world.workload((gateway.namespace, workload_name(gateway.name)))
     addresses = proxy.addresses if proxy is not None else ()
-    if not addresses:
-        programmed = (False, "AddressNotAssigned", "no address is left")
-    elif not accepted[0]:
+    if not accepted[0]:
         programmed = (False, "Invalid", accepted[2])
+    elif not addresses:
+        programmed = (False, "AddressNotAssigned", "no address is left")
     else:
         programmed = (True, "Programmed", accepted[2])
     status: Json = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tulle.kit.derived import Derived
-from tulle.mesh.depth import Served, annotations_field, bars, depth
+from tulle.mesh.depth import Served, annotation, annotations_field, bars, depth
 from tulle.mesh.draft import HTTP_PROCESSING
 from tulle.mesh.problem import Problem
 from tulle.mesh.route.host import port_origin
@@ -161,7 +161,7 @@ def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
 def misspelt(world: World, at: WorkloadId) -> tuple[Problem, ...]:
     """An annotation that says neither of the two words; it is taken for the safer one."""
     workload = world.workload(at)
-    if workload is None or workload.http_processing in ("", *HttpProcessing):
+    if workload is None or annotation(workload) in ("", *HttpProcessing):
         return ()
     return (
         Problem(
@@ -169,7 +169,7 @@ def misspelt(world: World, at: WorkloadId) -> tuple[Problem, ...]:
             annotations_field(workload),
             "unknown-value",
             Severity.WARNING,
-            f"{HTTP_PROCESSING} is “{workload.http_processing}”, which is taken for “both”",
+            f"{HTTP_PROCESSING} is “{annotation(workload)}”, which is taken for “both”",
             "Write “client” or “both”.",
         ),
     )

@@ -13,11 +13,25 @@ from dataclasses import replace
 
 from tulle.mesh.draft import Draft, GatewayPort, Labels, matches, sorted_labels
 from tulle.model import gateway_api, istio, kubernetes
-from tulle.model.resource import Resource
+from tulle.model.resource import Key, Metadata, Resource
 
 CLASS = "tulle"
 """The GatewayClass that exists without being written."""
 CONTROLLER = "tulle.dev/gateway-controller"
+IMPLIED_CLASS: Resource[gateway_api.GatewayClassSpec] = Resource(
+    Key(gateway_api.GROUP, "GatewayClass", "", CLASS),
+    f"{gateway_api.GROUP}/v1",
+    Metadata(name=CLASS, generation=1),
+    gateway_api.GatewayClassSpec(controller_name=CONTROLLER),
+    {
+        "apiVersion": f"{gateway_api.GROUP}/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": CLASS, "generation": 1},
+        "spec": {"controllerName": CONTROLLER},
+    },
+    {},
+)
+"""That class, where nobody has written one of its name."""
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 """Of the proxies that serve Ingresses: Istio's ingress gateway, as it does there (MeshConfig,
@@ -30,10 +44,24 @@ def workload_name(gateway: str) -> str:
     return f"{gateway}-istio"
 
 
-def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft:
-    """The proxy of one Gateway of the Gateway API."""
+def unknown_parameters(
+    ref: gateway_api.LocalObjectReference | gateway_api.ParametersReference | None,
+) -> str:
+    """Why the parameters that a GatewayClass or a Gateway refers to are not known; "" if it has none.
+
+    There is no kind of parameters, and what refers to a kind that is not supported is not accepted, with the
+    reason InvalidParameters (`GatewayClassSpec.parametersRef`, `GatewayInfrastructure.parametersRef`).
+    """
+    return f"{ref.kind} ({ref.group or 'core'}) is not a kind of parameters that is known" if ref else ""
+
+
+def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft | None:
+    """The proxy of one Gateway of the Gateway API; None where its parameters are not known."""
     spec = resource.spec
-    labels = dict(spec.infrastructure.labels) if spec.infrastructure is not None else {}
+    infrastructure = spec.infrastructure or gateway_api.GatewayInfrastructure()
+    if unknown_parameters(infrastructure.parameters_ref):
+        return None
+    labels = dict(infrastructure.labels)
     labels |= {GATEWAY_NAME: resource.name, GATEWAY_CLASS: spec.gateway_class_name}
     name = workload_name(resource.name)
     ports = (
@@ -46,6 +74,7 @@ def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft:
         key=resource.key,
         field="",
         labels=sorted_labels(labels),
+        annotations=sorted_labels(infrastructure.annotations),
         service_account=name,
         runs=None,
         gateway_ports=_distinct(ports),

@@ -16,7 +16,7 @@ from tulle.mesh.ingress_class import INGRESS
 from tulle.mesh.policy.credential import credential_fault
 from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
-from tulle.mesh.review_gateway import CODES, review_gateway, review_listener_set, review_policy
+from tulle.mesh.review_gateway import CODES, review_class, review_gateway, review_listener_set, review_policy
 from tulle.mesh.review_ingress import review_ingress
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
@@ -24,6 +24,7 @@ from tulle.mesh.route.attachment import (
     BACKEND_TLS_POLICY,
     DESTINATION_RULE,
     GATEWAY,
+    GATEWAY_CLASS,
     ISTIO_GATEWAY,
     ROUTES,
     VIRTUAL_SERVICE,
@@ -45,6 +46,7 @@ from tulle.model.resource import Key
 _NOT_FOUND = "reference-not-found"
 _KINDS = (
     *ALL_ROUTES,
+    GATEWAY_CLASS,
     GATEWAY,
     LISTENER_SET,
     BACKEND_TLS_POLICY,
@@ -81,6 +83,8 @@ class ReviewCells:
                 return tuple(self._route(resource))
             case kind if kind == GATEWAY:
                 return tuple(review_gateway(self._world, resource))
+            case kind if kind == GATEWAY_CLASS:
+                return tuple(review_class(resource))
             case kind if kind == LISTENER_SET:
                 return tuple(review_listener_set(self._world, resource))
             case kind if kind == BACKEND_TLS_POLICY:

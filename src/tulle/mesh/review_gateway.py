@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tulle.mesh.ingress import CONTROLLER, unknown_parameters
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.name import service_host
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, ref_faults
@@ -13,6 +14,7 @@ from tulle.mesh.problem import Problem, warning
 from tulle.mesh.route.attachment import GATEWAY, Attachments, GatewayResource
 from tulle.mesh.route.listener_state import ListenerState, gateway_of, listener_states, of_parent
 from tulle.mesh.world import World
+from tulle.model.gateway_api import GatewayClassSpec, LocalObjectReference, ParametersReference
 from tulle.model.resource import Key, Resource
 
 _NOT_FOUND = "reference-not-found"
@@ -39,8 +41,25 @@ def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
                 "Write gatewayClassName: tulle, or a GatewayClass of this name.",
             )
         return
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is not None:
+        yield from _parameters(gateway, "spec.infrastructure.parametersRef", infrastructure.parameters_ref)
     for state in of_parent(listener_states(world, gateway), gateway.key):
         yield from _listener(gateway, state)
+
+
+def review_class(written: Resource[GatewayClassSpec]) -> Iterator[Problem]:
+    """The problems of a GatewayClass of ours."""
+    if written.spec.controller_name == CONTROLLER:
+        yield from _parameters(written, "spec.parametersRef", written.spec.parameters_ref)
+
+
+def _parameters(
+    owner: Resource[Any], field: str, ref: LocalObjectReference | ParametersReference | None
+) -> Iterator[Problem]:
+    if unknown := unknown_parameters(ref):
+        message = f"{unknown}; nobody serves it"
+        yield warning(owner, field, "invalid-reference-kind", message, "Remove parametersRef.")
 
 
 def review_listener_set(world: World, listeners: ListenerSet) -> Iterator[Problem]:

@@ -9,20 +9,25 @@ from __future__ import annotations
 from tulle.kit.derived import Derived
 from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
+from tulle.mesh.feature import SUPPORTED_FEATURES
 from tulle.mesh.gateway_status import gateway_status, listener_set_status
-from tulle.mesh.ingress import CONTROLLER
+from tulle.mesh.ingress import CONTROLLER, IMPLIED_CLASS, unknown_parameters
 from tulle.mesh.ingress_class import INGRESS, Ingress, is_ours
 from tulle.mesh.policy_status import policy_status
-from tulle.mesh.route.attachment import ALL_ROUTES, BACKEND_TLS_POLICY, GATEWAY, AnyRoute, Attachments
+from tulle.mesh.route.attachment import (
+    ALL_ROUTES,
+    BACKEND_TLS_POLICY,
+    GATEWAY,
+    GATEWAY_CLASS,
+    AnyRoute,
+    Attachments,
+)
 from tulle.mesh.route.ingress import HTTP_PORT, HTTPS_PORT, serves_ingress
 from tulle.mesh.route.parent import Verdict, verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.world import World
-from tulle.model import gateway_api
 from tulle.model.gateway_api import GatewayClassSpec, ParentReference
 from tulle.model.resource import Key, Resource
-
-GATEWAY_CLASS = (gateway_api.GROUP, "GatewayClass")
 
 
 class StatusCells:
@@ -37,7 +42,7 @@ class StatusCells:
         """The status of a resource; None for what has none, or is another controller's."""
         resource = self._world.resource(key)
         if resource is None:
-            return None
+            return _of_class(IMPLIED_CLASS) if key == IMPLIED_CLASS.key else None
         match (key.group, key.kind):
             case kind if kind in ALL_ROUTES:
                 return _of_route(self._world, self._attachments, resource)
@@ -61,8 +66,12 @@ class StatusCells:
 def _of_class(resource: Resource[GatewayClassSpec]) -> Json | None:
     if resource.spec.controller_name != CONTROLLER:
         return None
-    generation = resource.metadata.generation
-    return {"conditions": [condition("Accepted", True, "Accepted", "served by this mesh", generation)]}
+    unknown = unknown_parameters(resource.spec.parameters_ref)
+    said = (False, "InvalidParameters", unknown) if unknown else (True, "Accepted", "served by this mesh")
+    return {
+        "conditions": [condition("Accepted", *said, resource.metadata.generation)],
+        "supportedFeatures": [{"name": name} for name in SUPPORTED_FEATURES],
+    }
 
 
 # -- Ingress ----------------------------------------------------------------------------------------

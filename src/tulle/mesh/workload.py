@@ -15,7 +15,7 @@ from tulle.mesh import ingress
 from tulle.mesh.address import Allocation, Book
 from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
-from tulle.mesh.draft import HTTP_PROCESSING, Draft, Labels, WorkloadPort, matches
+from tulle.mesh.draft import Draft, Labels, WorkloadPort, matches
 from tulle.mesh.expansion import OWNERS, expand
 from tulle.mesh.ingress_class import ingresses
 from tulle.mesh.listener_set import attached_sets
@@ -61,8 +61,7 @@ class Workload:
     subdomain: str = ""
     """With `hostname`, its own DNS name HOSTNAME.SUBDOMAIN.NAMESPACE.svc (headless services)."""
     restart: RestartPolicy = RestartPolicy.ALWAYS
-    http_processing: str = ""
-    """Its annotation, as written."""
+    annotations: Labels = ()
 
     @property
     def id(self) -> WorkloadId:
@@ -170,7 +169,9 @@ class WorkloadCells:
         written = self._declaration.resources.get(Key(gateway_api.GROUP, "GatewayClass", "", name))
         if written is None:
             return name == ingress.CLASS
-        return written.spec.controller_name == ingress.CONTROLLER
+        spec: gateway_api.GatewayClassSpec = written.spec
+        ours = spec.controller_name == ingress.CONTROLLER
+        return ours and not ingress.unknown_parameters(spec.parameters_ref)
 
     def _drafts(self, key: Key) -> tuple[Draft, ...]:
         """The workloads that a resource declares in this mesh: none for a gateway of another controller."""
@@ -275,7 +276,7 @@ class WorkloadCells:
             hostname=draft.hostname,
             subdomain=draft.subdomain,
             restart=draft.restart,
-            http_processing=dict(draft.annotations).get(HTTP_PROCESSING, ""),
+            annotations=draft.annotations,
         )
 
 

@@ -1,8 +1,10 @@
 """The running mesh as its API shows it: real store, World and pipeline; proxies that are never connected."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,6 +162,25 @@ async def test_gateways_are_shown_by_the_names_that_people_gave(make: Make) -> N
     (gateway,) = (await facade.status()).gateways
     assert (gateway.name, gateway.workload) == ("front", "front-istio")
     assert [(each.name, each.port, each.protocol) for each in gateway.listeners] == [("plain", 8080, "HTTP")]
+
+
+async def test_the_class_of_gateways_is_there_without_being_written(make: Make) -> None:
+    facade = make()
+
+    async def shown() -> dict[str, Any]:
+        (found,) = await facade.resources(group=None, kind="GatewayClass", namespace=None, name=None)
+        return dict(found)
+
+    implied = await shown()
+    assert implied["spec"] == {"controllerName": "tulle.dev/gateway-controller"}
+    assert implied["status"]["conditions"][0]["reason"] == "Accepted"
+    written = {**implied, "spec": {"controllerName": "example.com/controller"}}
+    del written["status"]
+    await facade.apply(ApplyRequest(documents=documents(json.dumps(written))))
+    assert (await shown())["spec"] == written["spec"]
+    assert "status" not in await shown()
+    await facade.delete(DeleteRequest(documents=documents(json.dumps(written))))
+    assert await shown() == implied
 
 
 async def test_deleting_by_name_and_by_file(make: Make) -> None:

@@ -10,7 +10,7 @@ from tests.unit.mesh.certificate import secret
 from tests.unit.mesh.routed import ask, codes, shop, table
 from tulle.mesh.resolve import Part, PartKind, Resolution
 from tulle.mesh.scope import Scope
-from tulle.mesh.view import Gateway, HttpChain, ServerTls
+from tulle.mesh.view import Gateway, HttpChain, Protocol, ServerTls
 from tulle.model.resource import Key
 
 GROUP = "gateway.networking.k8s.io"
@@ -330,6 +330,58 @@ def test_a_gateway_of_another_controller_is_left_alone() -> None:
 
     _, resolution = shop(gateway(f"[{HTTP}]", "nobodys"))
     assert codes(resolution) == [("reference-not-found", "Gateway/edge", "spec.gatewayClassName")]
+
+
+def test_parameters_that_nobody_knows_are_invalid() -> None:
+    unknown = "{group: example.com, kind: Parameters, name: mine}"
+    with_parameters = gateway(f"[{HTTP}]") + f"  infrastructure: {{parametersRef: {unknown}}}\n"
+    world, resolution = shop(with_parameters, route("all"))
+    whole, _ = conditions(resolution, "Gateway", "edge")
+    assert whole == {"Accepted": "False InvalidParameters", "Programmed": "False Invalid"}
+    assert codes(resolution) == [
+        ("invalid-reference-kind", "Gateway/edge", "spec.infrastructure.parametersRef")
+    ]
+    assert world.workload(("shop", "edge-istio")) is None
+
+    ours = f"""
+    apiVersion: {GROUP}/v1
+    kind: GatewayClass
+    metadata: {{name: ours}}
+    spec: {{controllerName: tulle.dev/gateway-controller, parametersRef: {unknown}}}
+    """
+    _, resolution = shop(ours, gateway(f"[{HTTP}]", "ours"))
+    status: Any = resolution.status(Key(GROUP, "GatewayClass", "", "ours"))
+    assert status["conditions"][0]["reason"] == "InvalidParameters"
+    assert resolution.status(Key(GROUP, "Gateway", "shop", "edge")) is None
+    assert codes(resolution) == [("invalid-reference-kind", "GatewayClass/ours", "spec.parametersRef")]
+
+
+def test_a_gateways_proxy_has_the_labels_and_annotations_that_its_gateway_asks_for() -> None:
+    asked = "{labels: {team: edge}, annotations: {example.com/pager: night}}"
+    world, _ = shop(gateway(f"[{HTTP}]") + f"  infrastructure: {asked}\n")
+    workload = world.workload(("shop", "edge-istio"))
+    assert workload is not None
+    assert ("team", "edge") in workload.labels
+    assert workload.annotations == (("example.com/pager", "night"),)
+
+
+@pytest.mark.parametrize(("kind", "spoken"), [("HTTPRoute", Protocol.HTTP), ("GRPCRoute", Protocol.DETECT)])
+def test_a_port_of_which_nobody_says_what_it_speaks_is_served_in_http_1(kind: str, spoken: Protocol) -> None:
+    """Whoever comes with TLS is offered HTTP/2, which says nothing of the server; gRPC is HTTP/2 always."""
+    undeclared = route("all", "details").replace("HTTPRoute", kind)
+    undeclared = undeclared.replace("  - matches: [{path: {value: /}}]\n    backend", "  - backend")
+    _, resolution = shop(gateway(f"[{HTTP}]"), undeclared)
+    (cluster,) = served(resolution).clusters
+    assert (cluster.name, cluster.protocol) == (DETAILS, spoken)
+
+
+def test_a_class_says_which_features_its_gateways_have() -> None:
+    _, resolution = shop()
+    status: Any = resolution.status(Key(GROUP, "GatewayClass", "", "tulle"))
+    names = [each["name"] for each in status["supportedFeatures"]]
+    assert names == sorted(set(names))
+    assert {"Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"} < set(names)
+    assert len(names) <= 64  # maxItems
 
 
 def test_a_route_may_have_a_gateway_and_a_service_as_parents() -> None:

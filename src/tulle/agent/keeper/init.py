@@ -24,6 +24,9 @@ def init(spec, record, log, done):
     except (RefusedError, OSError) as error:
         keeper.record.write(error=str(error), finished=time.time())
         return 1
+    except Exception as error:
+        keeper.record.write(error=f"{type(error).__name__}: {error}", finished=time.time())
+        return 1
     os.close(done)
     return keeper.collect() if spec["argv"] else keeper.idle()
 

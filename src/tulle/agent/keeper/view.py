@@ -3,6 +3,7 @@
 
 import os
 import stat
+from binascii import a2b_base64
 
 from device import furnish
 from kernel import MS_BIND, MS_MOVE, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_REC, RefusedError, give, mount, seal
@@ -91,13 +92,11 @@ class View:
             return path
         os.mkdir(path)
         os.chmod(path, 0o755)  # noqa: S103  whoever the process runs as reads it
-        import base64  # only where files are mounted
-
         for name, content in item["files"]:
             file = os.path.join(path, name)
             folder = os.path.dirname(file)
             os.makedirs(folder, exist_ok=True)
-            self.write(file, base64.b64decode(content))
+            self.write(file, a2b_base64(content))
         if "only" in item:
             return os.path.join(path, item["only"])
         for folder, _, _ in os.walk(path):
@@ -216,7 +215,15 @@ def mounts():
     """(id, mount point) of every mount, also of those that others cover (proc(5), mountinfo)."""
     with open("/proc/self/mountinfo", "rb") as file:
         lines = [line.split() for line in file]
-    return [(int(line[0]), os.fsdecode(line[4].decode("unicode_escape").encode("latin-1"))) for line in lines]
+    return [(int(line[0]), unescaped(line[4])) for line in lines]
+
+
+def unescaped(point):
+    """A mount point as the kernel writes it. Without a codec: a volume may hide the folder that it would be
+    imported from."""
+    for code in (b"040", b"011", b"012", b"134"):  # space, tab, newline; the backslash at last
+        point = point.replace(b"\\" + code, bytes([int(code, 8)]))
+    return os.fsdecode(point)
 
 
 def is_below(path, directory):

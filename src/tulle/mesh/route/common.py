@@ -59,14 +59,14 @@ class Destination:
         return Destination(host, int(port), subset, direction == "outbound-udp")
 
 
-def named_clusters(tables: Iterable[RouteTable]) -> set[str]:
-    """The clusters that routes send requests or copies of them to."""
+def named_clusters(tables: Iterable[RouteTable], kind: str = "") -> set[str]:
+    """The clusters that routes, or those that are written in one kind, send requests or copies of them to."""
     return {
         each.cluster
         for table in tables
         for host in table.virtual_hosts
         for route in host.routes
-        if isinstance(route.action, Forward)
+        if isinstance(route.action, Forward) and kind in ("", route.origin.kind)
         for each in (*route.action.clusters, *route.action.mirrors)
     }
 

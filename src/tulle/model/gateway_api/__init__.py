@@ -4,10 +4,12 @@ from tulle.model.gateway_api.backend_tls_policy import BackendTLSPolicySpec
 from tulle.model.gateway_api.gateway import (
     AllowedRoutes,
     GatewayClassSpec,
+    GatewayInfrastructure,
     GatewaySpec,
     Listener,
     ListenerNamespaces,
     ListenerTLSConfig,
+    ParametersReference,
     RouteGroupKind,
     RouteNamespaces,
 )
@@ -71,6 +73,7 @@ __all__ = [
     "GRPCRouteRule",
     "GRPCRouteSpec",
     "GatewayClassSpec",
+    "GatewayInfrastructure",
     "GatewaySpec",
     "HTTPBackendRef",
     "HTTPCORSFilter",
@@ -93,6 +96,7 @@ __all__ = [
     "ListenerSetSpec",
     "ListenerTLSConfig",
     "LocalObjectReference",
+    "ParametersReference",
     "ParentReference",
     "ReferenceGrantFrom",
     "ReferenceGrantSpec",

@@ -17,7 +17,7 @@ from tulle.model.gateway_api.shared import (
     SecretObjectReference,
     SectionName,
 )
-from tulle.model.schema import DnsLabel, Hostname, Int, Labels, Model, NoEffect, NotHonoured, Port, problem
+from tulle.model.schema import DnsLabel, Hostname, Int, Labels, Model, NotHonoured, Port, problem
 from tulle.model.selector import LabelSelector
 
 _PROTOCOL = (
@@ -185,12 +185,9 @@ class ParametersReference(Model):
 
 class GatewayInfrastructure(Model):
     labels: Annotated[Labels, Field(max_length=8)] = {}
-    annotations: Annotated[
-        dict[str, Annotated[str, Field(max_length=4096)]],
-        Field(max_length=16),
-        NoEffect("a proxy has no annotations"),
-    ] = {}
-    parameters_ref: Annotated[LocalObjectReference | None, NotHonoured("no parameters are known")] = None
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=16)] = {}
+    parameters_ref: LocalObjectReference | None = None
+    """No kind of parameters is known: the Gateway is not accepted (`InvalidParameters`)."""
 
 
 class FrontendTLSValidation(Model):
@@ -274,5 +271,6 @@ _CONTROLLER_NAME = r"^[a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9]*)*/[A-Za-z0-9/\-._~
 
 class GatewayClassSpec(Model):
     controller_name: Annotated[str, Field(pattern=_CONTROLLER_NAME, max_length=253)]
-    parameters_ref: Annotated[ParametersReference | None, NotHonoured("no parameters are known")] = None
+    parameters_ref: ParametersReference | None = None
+    """No kind of parameters is known: the class is not accepted (`InvalidParameters`)."""
     description: Annotated[str, Field(max_length=64)] = ""
