@@ -79,7 +79,7 @@ def test_an_error_of_the_mesh_is_exit_status_1(tulle: Tulle) -> None:
     done = tulle(*asked, "-H", "X-User: jason")
     assert done.status == 1
     outcome = json.loads(done.out)["outcome"]
-    assert (outcome["status"], outcome["reason"]) == (500, "answered")
+    assert (outcome["status"], outcome["reason"]) == (503, "answered")
 
 
 def test_a_gateway_is_asked_by_the_name_of_its_resource(tulle: Tulle) -> None:
