@@ -60,6 +60,7 @@ kind: MeshConfig
 metadata: {name: mesh}
 spec: {outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
 """
+PLAIN = "resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]"
 TCP = "resolution: DNS, ports: [{number: 9000, name: tcp, protocol: TCP}]"
 
 
@@ -123,3 +124,20 @@ spec: {{host: secure.example, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificat
             assert curl(town, "http://secure.example/")[1].endswith(" 503")
     finally:
         file.unlink()
+
+
+def test_two_entries_of_one_host_have_the_ports_of_both(town: Mesh, authority: trustme.CA) -> None:
+    other = entry("secure", "resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]")
+    entries = entry("secure", PLAIN) + other.replace("name: secure,", "name: secure-tls,")
+    trusted = authority.cert_pem.bytes().decode()
+    with town.applied(REGISTRY_ONLY), town.applied(entries):
+        assert curl(town, "http://secure.example/") == (0, f"{FIRST} secure.example plain 200")
+        https = curl(town, "--cacert", "/dev/stdin", "https://secure.example/", text=trusted)
+        assert https == (0, f"{FIRST} secure.example tls 200")
+
+
+def test_a_service_is_called_by_another_name_and_port(town: Mesh) -> None:
+    """A DNS entry whose one address is a Service leads to what stands behind it."""
+    behind = "endpoints: [{address: echo.town.svc.cluster.local, ports: {http: 80}}]"
+    with town.applied(entry("alias", f"{PLAIN.replace('80', '8080')}, {behind}")):
+        assert town.request("client.town", "http://alias.example:8080/")["status"] == 200

@@ -22,9 +22,10 @@ from tulle.mesh.evaluate import (
     evaluate_gateway,
     evaluate_outbound,
 )
+from tulle.mesh.name import OUTSIDE
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.tls import SANITISED
-from tulle.mesh.view import Endpoint, Inbound, InboundMtls, View
+from tulle.mesh.view import Cluster, Discovery, Endpoint, Inbound, InboundMtls, View
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 
@@ -117,8 +118,11 @@ class _Explainer:
         ready: list[bool] = []
         for share in outcome.clusters:
             cluster = clusters.get(share.cluster)
-            query = queries.get((cluster.endpoint_set or cluster.name) if cluster is not None else "")
-            if cluster is None or query is None:
+            if cluster is None:
+                continue
+            found += _addresses(cluster)
+            query = queries.get(cluster.endpoint_set or cluster.name)
+            if query is None:
                 continue
             endpoints = self._world.endpoints(query).endpoints
             healthy = [each for each in endpoints if each.healthy]
@@ -133,7 +137,7 @@ class _Explainer:
                 found.append(
                     Step("stickiness", f"the endpoint is chosen by {', '.join(keys)}", cluster.origin)
                 )
-            if healthy:
+            if healthy and cluster.tls is None and not _is_asked_for(cluster):
                 sanitised = cluster.mtls is not None and cluster.mtls.alpn == SANITISED
                 found += self._server_side(healthy[0], sanitised)
         return found, bool(ready) and not any(ready)
@@ -161,6 +165,27 @@ class _Explainer:
         origin = step.origin
         cause = because(self._world, origin) if origin is not None and origin.name else None
         return ExplanationStep(step=step.step, result=step.result, because=cause)
+
+
+def _is_asked_for(cluster: Cluster) -> bool:
+    return cluster.mtls is not None and cluster.mtls.always
+
+
+def _addresses(cluster: Cluster) -> Iterator[Step]:
+    """What is known of a cluster without its endpoints: who finds them, and what is spoken to them."""
+    if cluster.named_endpoints is not None:
+        names = (each.address for each in cluster.named_endpoints.endpoints)
+        suffix = f".{OUTSIDE}."
+        said = ", ".join(dict.fromkeys(name.partition(suffix)[0] for name in names))
+        yield Step("endpoints", f"{cluster.name}: the proxy asks DNS for {said}", cluster.origin)
+    elif cluster.discovery is Discovery.ORIGINAL_DESTINATION:
+        yield Step("endpoints", f"{cluster.name}: the address that was dialled", cluster.origin)
+    if cluster.mtls is not None and cluster.mtls.always:
+        yield Step("security", f"mTLS for {cluster.mtls.sni}, by {' or '.join(cluster.mtls.identities)}")
+    elif cluster.tls is not None:
+        server = " or ".join(cluster.tls.names) or cluster.tls.sni or "the host that is asked for"
+        proven = f"the server proves to be {server}" if cluster.tls.verify else "whoever answers is taken"
+        yield Step("security", f"the proxy begins TLS: {proven}")
 
 
 def _takes(inbound: Inbound, port: int) -> str:

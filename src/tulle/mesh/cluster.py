@@ -20,7 +20,7 @@ from tulle.mesh.policy.locality import order
 from tulle.mesh.policy.settings import governed, governed_chain, governed_datagrams
 from tulle.mesh.resolution import resolved
 from tulle.mesh.route.common import Destination
-from tulle.mesh.route.host import HostCells
+from tulle.mesh.route.host import HostCells, port_origin
 from tulle.mesh.scope import Scope
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.tls import OPAQUE, SANITISED, for_datagrams
@@ -143,7 +143,7 @@ def cluster(
         made = replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
     labels = dict(policy.subsets)[subset].labels if subset else ()
     query = EndpointQuery(service.host, port.number, subset, labels, wanted, udp)
-    return as_it_can(resolved(world, made, service, port, query))
+    return as_it_can(resolved(world, made, service.behind(port), port, query))
 
 
 def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: Order | None) -> str:
@@ -161,4 +161,4 @@ def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: O
 def _origin(service: Service, port: ServicePort, subset: str, policy: DestinationPolicy) -> Origin:
     if subset:
         return dict(policy.subsets)[subset].origin
-    return replace(service.origin, field=port.field or service.field)
+    return port_origin(service, port)

@@ -58,6 +58,9 @@ class Declaration:
         self._mesh_config: Derived[str, MeshConfigSpec] = Derived(
             graph, self._find_mesh_config, "mesh_config"
         )
+        self._mesh_config_name: Derived[str, str] = Derived(
+            graph, self._find_mesh_config_name, "mesh_config_name"
+        )
         self._namespaces: Derived[str, tuple[str, ...]] = Derived(graph, self._find_namespaces, "namespaces")
 
     def of_kind(self, group: str, kind: str, namespace: str | None = None) -> tuple[Resource[Any], ...]:
@@ -102,11 +105,17 @@ class Declaration:
         declared = {key.namespace for key in self.resources.keys() if key.namespace}  # noqa: SIM118  a Table is no dict
         return tuple(sorted(declared | {found.key.name for found in self.of_kind(*NAMESPACE)}))
 
+    def mesh_config_name(self) -> str:
+        """ "" while nobody wrote one."""
+        return self._mesh_config_name("")
+
     def _find_mesh_config(self, _: str) -> MeshConfigSpec:
         written = self.of_kind(*MESH_CONFIG)
-        if not written:
-            return MeshConfigSpec()
-        return max(written, key=_age).spec
+        return max(written, key=_age).spec if written else MeshConfigSpec()
+
+    def _find_mesh_config_name(self, _: str) -> str:
+        written = self.of_kind(*MESH_CONFIG)
+        return max(written, key=_age).name if written else ""
 
 
 def _age(resource: Resource[Any]) -> tuple[str, str, int, Key]:

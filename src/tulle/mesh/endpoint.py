@@ -108,6 +108,7 @@ class EndpointCells:
         port = service.port(query.port, query.udp) if service is not None else None
         if service is None or port is None:
             return EndpointSet(query.name, (), Origin("Service", "", query.host))
+        service = service.behind(port)
         endpoints, weights = arrange(self._candidates(service, port, query.labels), query.order)
         return EndpointSet(query.name, endpoints, replace(service.origin, field=port.field), weights)
 

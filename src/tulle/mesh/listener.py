@@ -15,7 +15,7 @@ from tulle.mesh.route import connection_route
 from tulle.mesh.route.attachment import ConnectionRoute
 from tulle.mesh.route.common import PASSTHROUGH, Destination
 from tulle.mesh.route.connection_route import Taken, connect
-from tulle.mesh.route.host import FOREIGN_PORT, POLICY, HostCells, port_origin
+from tulle.mesh.route.host import FOREIGN_PORT, HostCells, port_origin
 from tulle.mesh.route.istio_connection import tcp_route, tls_routes
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
@@ -77,7 +77,7 @@ class ListenerCells:
         beyond = outside(self._world, self._hosts, scope, number)
         any_goes = self._hosts.allows_any(scope)
         if origin is None and number == FOREIGN_PORT and not any_goes:
-            origin = self._hosts.egress(scope).policy or POLICY
+            origin = self._hosts.policy(scope)
         first = (*beyond.chains, *((beyond.otherwise,) if beyond.otherwise is not None else ()))
         if origin is None and not first:
             return None

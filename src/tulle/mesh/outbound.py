@@ -24,7 +24,7 @@ from tulle.mesh.route.common import (
     named_clusters,
     takes_everything,
 )
-from tulle.mesh.route.host import FOREIGN_PORT, POLICY, HostCells, HostPort, port_origin
+from tulle.mesh.route.host import FOREIGN_PORT, HostCells, HostPort, port_origin
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
 from tulle.mesh.tls import opaque
@@ -234,7 +234,7 @@ class OutboundCells:
 
         A virtual address that has no such port (any more) is nowhere: who dials it waits in vain.
         """
-        policy = self._hosts.egress(scope).policy or POLICY
+        policy = self._hosts.policy(scope)
         if self._hosts.allows_any(scope):
             nowhere = Route("no_such_port", RequestMatch(), Respond(503), policy)
             by_address.append(DestinationRoutes(self._world.settings.service_cidr, (nowhere,)))

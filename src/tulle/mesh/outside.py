@@ -72,10 +72,10 @@ def _entries(
 ) -> Iterator[tuple[Service, ServicePort]]:
     for host in hosts.at_port(number):
         service = world.service(host)
-        if service is None or (service.key.group, service.key.kind) != SERVICE_ENTRY:
+        port = service.port(number) if service is not None else None
+        if service is None or port is None or service.behind(port).parent[:2] != SERVICE_ENTRY:
             continue
-        port = service.port(number)
-        if port is not None and hosts.exposed(scope, host, number):
+        if hosts.exposed(scope, host, number):
             yield service, port
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.name import outside_name
+from tulle.mesh.route.common import Destination
 from tulle.mesh.service import Resolution, Service, ServicePort
-from tulle.mesh.view import Cluster, Discovery
+from tulle.mesh.view import Cluster, Discovery, EndpointSet
 from tulle.mesh.world import World
 
 _BY_NAME = {Resolution.DNS: Discovery.DNS, Resolution.DNS_ROUND_ROBIN: Discovery.DNS_ONE}
@@ -28,6 +29,9 @@ def resolved(
         return made
     domain = world.settings.cluster_domain
     found = world.endpoints(query)
+    within = _in_mesh(world, found)
+    if within is not None:
+        return replace(made, endpoint_set=within.cluster)
     named = tuple(replace(each, address=outside_name(each.address, domain)) for each in found.endpoints)
     return replace(
         made,
@@ -35,3 +39,15 @@ def resolved(
         endpoint_set="",
         named_endpoints=replace(found, name=made.name, endpoints=named),
     )
+
+
+def _in_mesh(world: World, found: EndpointSet) -> Destination | None:
+    """The port of a Service that a single name means. What stands behind that Service is known here; its
+    virtual address leads the programs of workloads there, and not their proxies."""
+    if len(found.endpoints) != 1:
+        return None
+    named = found.endpoints[0]
+    service = world.service(named.address)
+    port = service.port(named.port) if service is not None else None
+    known = service is not None and port is not None and service.behind(port).resolution is Resolution.STATIC
+    return Destination(named.address, named.port) if known else None

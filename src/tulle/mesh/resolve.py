@@ -206,6 +206,8 @@ class Resolution:
         if destination is None or cluster.discovery is not Discovery.EDS:
             return None
         named = Destination.of(cluster.endpoint_set or cluster.name) or destination
+        if (named.host, named.port) != (destination.host, destination.port):
+            return EndpointQuery(named.host, named.port)
         vantage = self._hosts.vantage(destination.host, scope)
         subsets = dict(self._clusters.policy((destination.host, vantage)).subsets)
         labels = subsets[destination.subset].labels if destination.subset in subsets else ()

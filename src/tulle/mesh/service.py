@@ -16,6 +16,7 @@ from tulle.mesh.address import Allocation, Book
 from tulle.mesh.clash import misfit, misfits, same_name
 from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import sorted_labels
+from tulle.mesh.joining import joined
 from tulle.mesh.listing import SERVICE_KINDS, gateway_service, hosts, services
 from tulle.mesh.problem import Problem, warning
 from tulle.mesh.service_declaration import SERVICE_ENTRY, Entry, Resolution, Service, ServicePort
@@ -119,13 +120,13 @@ class ServiceCells:
 
     def _find_entry(self, host: str) -> Entry | None:
         """A platform's service stands before a ServiceEntry of the same name, and of those the oldest."""
-        joining: Entry | None = None
-        for resource in sorted(self._by_host.get(host), key=_rank):
-            entry = self._entries(resource.key).get(host)
-            if entry is not None and not entry.external:
-                return entry
-            joining = joining or entry
-        return self._gateways("").get(host) or joining
+        resources = sorted(self._by_host.get(host), key=_rank)
+        found = [self._entries(resource.key).get(host) for resource in resources]
+        entries = [entry for entry in found if entry is not None]
+        standing = [entry for entry in entries if not entry.external]
+        if standing:
+            return joined(standing)
+        return self._gateways("").get(host) or next(iter(entries), None)
 
     def _list_hosts(self, namespace: str) -> tuple[str, ...]:
         found = {host for resource in self._owners.get(namespace) for host in self._entries(resource.key)}
@@ -227,8 +228,10 @@ class ServiceCells:
             if other.external:
                 problems += filter(None, [misfit(resource, other.service, service)])
             elif (resource.key.group, resource.key.kind) == SERVICE_ENTRY:
+                if any(port.adds is not None and port.adds.key == resource.key for port in service.ports):
+                    continue
                 message = f"{host} is declared by {service.key} already, which alone holds"
-                remedy = "Write its ports and endpoints into one resource."
+                remedy = "Write its ports and endpoints into one resource, or give it a host of its own."
                 problems.append(warning(resource, other.service.field, "host-conflict", message, remedy))
             else:
                 problems.append(same_name(other.service, service))

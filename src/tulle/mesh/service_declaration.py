@@ -35,6 +35,8 @@ class ServicePort:
     """The workload's port: a number, or the name of a container's port."""
     field: str = ""
     """Where it was written: `spec.ports[0]`."""
+    adds: Service | None = None
+    """The ServiceEntry that adds it to a host that is another resource's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ class Service:
         if (self.key.group, self.key.kind) == SERVICE_ENTRY:
             return (*SERVICE_ENTRY, self.namespace, self.key.name)
         return ("", "Service", self.namespace, self.name)
+
+    def behind(self, port: ServicePort) -> Service:
+        """Whose port it is: this service's own, or a ServiceEntry's that adds it."""
+        return port.adds or self
 
     def is_known_in(self, namespace: str) -> bool:
         """Whether callers of a namespace know of it. "" is one that is not named."""

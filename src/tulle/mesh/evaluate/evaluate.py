@@ -28,6 +28,11 @@ from tulle.mesh.view import (
 )
 
 _PASSTHROUGH = WeightedCluster("PassthroughCluster")
+_UNDECLARED = {
+    "block_all": ": nobody declared it, and what nobody declared may not be called",
+    "allow_any": ": nobody declared it, so it goes where it was dialled",
+}
+"""What becomes of hosts that no virtual host has a name for, by the names of those that are for the rest."""
 _SHOWN_MISSES = 5
 """How many routes that do not hold are told of, before the one that does."""
 
@@ -44,7 +49,7 @@ def evaluate_outbound(outbound: Outbound, call: Request | Connection) -> Outcome
         cidr = outbound.service_cidr
         inside = bool(cidr) and ip_address(connection.address) in ip_network(cidr)
         if inside or not outbound.allow_any:
-            why = "no service has this port" if inside else "what is not in the mesh may not be called"
+            why = "no service has this port" if inside else "what nobody declared may not be called"
             return Outcome(Reason.CLOSED, (Step("listener", f"none for {at}: {why}"),))
         step = Step("listener", f"none for {at}: it passes through, unchanged")
         return Outcome(Reason.PASSED_THROUGH, (step,), (_PASSTHROUGH,))
@@ -88,7 +93,7 @@ def _datagrams(gateway: Gateway, connection: Connection) -> Outcome:
 def _protocol(then: HttpChain | TcpChain | Reject) -> str:
     if isinstance(then, HttpChain):
         return f"HTTP, by route table {then.route_table}"
-    return "refused" if isinstance(then, Reject) else "bytes, not looked at"
+    return "refused: nobody declared where to" if isinstance(then, Reject) else "bytes, not looked at"
 
 
 def _follow(
@@ -116,7 +121,8 @@ def evaluate_table(table: RouteTable, request: Request, steps: tuple[Step, ...] 
     if host is None:
         step = Step("host", f"no host here is called {request.authority!r}", table.origin)
         return Outcome(Reason.NO_HOST, (*steps, step), status=404)
-    found = [*steps, Step("host", f"{request.authority!r} means {host.name}", host.origin)]
+    said = _UNDECLARED.get(host.name, "")
+    found = [*steps, Step("host", f"{request.authority!r} means {host.name}{said}", host.origin)]
     if host.https_only:
         step = Step("host", f"{host.name} is for HTTPS alone: it redirects", host.origin)
         return Outcome(Reason.REDIRECTED, (*found, step), status=301)

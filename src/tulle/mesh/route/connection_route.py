@@ -78,7 +78,7 @@ def attached(attachments: Attachments, service: Service, port: ServicePort, scop
             sorted(
                 (
                     route
-                    for route in attachments.routes(kind, service.parent)
+                    for route in attachments.routes(kind, service.behind(port).parent)
                     if route.namespace == namespace
                     and any(names_port(ref, namespace, service, port) for ref in route.spec.parent_refs)
                 ),
@@ -88,7 +88,7 @@ def attached(attachments: Attachments, service: Service, port: ServicePort, scop
         ]
         by_name: dict[str, ConnectionRoute] = {}
         for route in by_kind[0]:
-            for hostname in hostnames(route) or (_own_name(service),):
+            for hostname in hostnames(route) or (_own_name(service.behind(port)),):
                 by_name.setdefault(hostname, route)
         if by_name:
             otherwise = by_name.pop(_ANY, None)

@@ -145,7 +145,7 @@ def attached(
         for _, kind in (GRPC_ROUTE, HTTP_ROUTE):
             found = tuple(
                 route
-                for route in attachments.routes(kind, service.parent)
+                for route in attachments.routes(kind, service.behind(port).parent)
                 if route.namespace == namespace
                 and any(names_port(ref, namespace, service, port) for ref in route.spec.parent_refs)
             )
@@ -156,7 +156,7 @@ def attached(
 
 def names_port(ref: ParentReference, namespace: str, service: Service, port: ServicePort) -> bool:
     """Whether a parentRef, written in `namespace`, means this port of this Service or ServiceEntry."""
-    if (ref.group, ref.kind, ref.namespace or namespace, ref.name) != service.parent:
+    if (ref.group, ref.kind, ref.namespace or namespace, ref.name) != service.behind(port).parent:
         return False
     return ref.port in (None, port.number) and ref.section_name in (None, port.name)
 

@@ -32,7 +32,6 @@ from tulle.model.resource import Key, Resource
 
 FOREIGN_PORT = 80
 """Where routes of hosts that no service has are looked for, as in Istio, and unknown hosts are refused."""
-POLICY = Origin("MeshConfig", "", "", "spec.outboundTrafficPolicy.mode")
 
 HostPort = tuple[str, int, Scope]
 """host, port, vantage"""
@@ -175,6 +174,11 @@ class HostCells:
         """What the Sidecars of a scope say of its calls."""
         return self._sidecars.egress((scope.sidecar, scope.namespace)) if scope.sidecar else NO_SIDECAR
 
+    def policy(self, scope: Scope) -> Origin:
+        """Where it is written what becomes of traffic to what nobody declared."""
+        name = self._world.declaration.mesh_config_name()
+        return self.egress(scope).policy or Origin("MeshConfig", "", name, "spec.outboundTrafficPolicy.mode")
+
     def allows_any(self, scope: Scope) -> bool:
         """Whether traffic to what nobody declared goes out."""
         said = self.egress(scope).allow_any
@@ -302,4 +306,4 @@ def default_route(service: Service, port: ServicePort) -> Route:
 
 def port_origin(service: Service, port: ServicePort) -> Origin:
     """The port of a service as what caused an object."""
-    return replace(service.origin, field=port.field or service.field)
+    return replace(service.behind(port).origin, field=port.field or service.field)
