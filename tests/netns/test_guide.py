@@ -16,7 +16,8 @@ from tests.netns.page import agrees, assert_links_lead_to_files, follow, steps
 GUIDE = ROOT / "docs" / "guide"
 INDEX = GUIDE / "README.md"
 PAGES = sorted(each for each in GUIDE.glob("*.md") if each != INDEX)
-KINDS = "httproute,tcproute,gateway,ingress,virtualservice,destinationrule,serviceentry,secret,service,app,meshconfig"
+ROUTING = "httproute,tcproute,gateway,ingress,virtualservice,destinationrule,serviceentry"
+KINDS = f"{ROUTING},secret,service,app,meshconfig"
 SERVERS = ("hello-v1", "hello-v2", "world-america", "world-europe")
 
 
