@@ -56,7 +56,7 @@ spec:
   trafficPolicy: {policy}
 """
     world, resolution, findings = mesh(text, "rule.yaml")
-    assert findings == []
+    assert not [each for each in findings if ": error: " in str(each)]
     (part,) = (one for one in resolution.parts(("shop", "front")) if one.kind is PartKind.OUTBOUND)
     found = resolution.part(part)
     assert isinstance(found, Outbound)

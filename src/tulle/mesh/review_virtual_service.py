@@ -53,10 +53,6 @@ def review_virtual_service(
             yield from _destination(
                 world, clusters, resource, f"{at}.mirrors[{number}].destination", mirror.destination, _COPIED
             )
-        abort = http.fault.abort if http.fault is not None else None
-        if abort is not None and abort.http_status is None and abort.grpc_status is None:
-            message = "it says no status, so nothing is aborted"
-            yield warning(resource, f"{at}.fault.abort", "no-effect", message, "Write httpStatus.")
     for fault in delegate_faults(world, resource):
         code = _NOT_FOUND if fault.missing else "not-attached"
         field = f"spec.http[{fault.index}].delegate"

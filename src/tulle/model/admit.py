@@ -16,6 +16,7 @@ from tulle.model import refusal
 from tulle.model.document import Document, join, step, without_nulls
 from tulle.model.findings import Finding, Severity
 from tulle.model.kinds import KINDS, Kind, Naming, find, similar, split_api_version
+from tulle.model.remark import Remark
 from tulle.model.resource import Key, Metadata, Resource, nearest
 from tulle.model.schema import Model, NoEffect, NotHonoured, check_dns_label, check_dns_name, check_segment
 
@@ -148,7 +149,8 @@ class _Admission:
 
     def _read(self, model: type[Model], value: Any, path: str) -> Any:
         try:
-            return model.model_validate(value, by_alias=True, by_name=False)
+            context = {"namespace": self.key.namespace}
+            return model.model_validate(value, by_alias=True, by_name=False, context=context)
         except ValidationError as error:
             for each in refusal.refusals(model, value, error):
                 self._say(each.code, each.message, each.remedy, join(path, each.field))
@@ -175,6 +177,9 @@ class _Admission:
                 "Nothing need be done.",
                 severity=Severity.INFO,
             )
+        for path, remark in _remarks(spec, "spec" if kind.has_spec else ""):
+            at = join(path, remark.field)
+            self._say(remark.code, remark.message, remark.remedy, at, Severity.WARNING)
         marked = (*_marked(metadata, "metadata"), *_marked(spec, "spec" if kind.has_spec else ""))
         for path, mark, partly in marked:
             name = path.rpartition(".")[2]
@@ -220,6 +225,22 @@ class _Admission:
                 field,
             )
         )
+
+
+def _remarks(value: Any, path: str) -> Iterator[tuple[str, Remark]]:
+    """The remarks of a value and of all that is written in it, with the path of the model that says each."""
+    if isinstance(value, Model):
+        for remark in value.remarks():
+            yield path, remark
+        for name, info in type(value).model_fields.items():
+            if name in value.model_fields_set:
+                yield from _remarks(getattr(value, name), step(path, info.alias or name))
+    elif isinstance(value, tuple):
+        for index, each in enumerate(value):
+            yield from _remarks(each, step(path, index))
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _remarks(each, step(path, key))
 
 
 def _marked(model: Model, path: str) -> Iterator[tuple[str, NotHonoured | NoEffect, bool]]:

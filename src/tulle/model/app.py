@@ -24,12 +24,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from tulle.model.label import Labels
 from tulle.model.schema import (
     Bool,
     DnsLabel,
     EnvironmentName,
     Int,
-    Labels,
     Model,
     Port,
     PortName,

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field
 
-from tulle.model.schema import DnsLabel, Int, Labels, Model, NotHonoured
+from tulle.model.label import Labels
+from tulle.model.schema import DnsLabel, Int, Model, NotHonoured
 
 S = TypeVar("S", covariant=True)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
+
+from tulle.model.remark import Remark
 
 
 class Model(BaseModel):
@@ -28,6 +30,10 @@ class Model(BaseModel):
         validate_by_name=True,  # builders in Python; `parse` reads the published names only
         validate_by_alias=True,
     )
+
+    def remarks(self) -> Iterator[Remark]:
+        """What whoever wrote this should be warned about, seen from here alone."""
+        return iter(())
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def _matching(pattern: str, code: str, what: str, remedy: str, limit: int = 253)
 
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _NAME_REMEDY = "Use lower-case letters, digits and “-”; begin and end with a letter or digit."
 
 Int = Annotated[int, Strict()]
@@ -99,7 +105,7 @@ Replicas = Annotated[int, Strict(), Field(ge=0, le=1_000)]
 """More than one host can hold: a slip of the finger must not keep everybody waiting."""
 
 check_dns_label = _matching(_LABEL, "invalid-name", "a DNS label (RFC 1123)", _NAME_REMEDY, 63)
-check_dns_name = _matching(_SUBDOMAIN, "invalid-name", "a DNS name (RFC 1123)", _NAME_REMEDY)
+check_dns_name = _matching(SUBDOMAIN, "invalid-name", "a DNS name (RFC 1123)", _NAME_REMEDY)
 check_segment = _matching(r"[^/%\s]+", "invalid-name", "a name", "Leave out “/”, “%” and spaces.")
 DnsLabel = Annotated[str, AfterValidator(check_dns_label)]
 DnsName = Annotated[str, AfterValidator(check_dns_name)]
@@ -131,7 +137,7 @@ Hostname = Annotated[
     str,
     AfterValidator(
         _matching(
-            rf"(\*\.)?{_SUBDOMAIN}",
+            rf"(\*\.)?{SUBDOMAIN}",
             "invalid-hostname",
             "a host name",
             "Write a DNS name, or “*.” and a DNS name; no port, no address, no scheme.",
@@ -227,7 +233,18 @@ def _check_go_duration(value: str) -> str:
     return value
 
 
-def _check_istio_duration(value: str) -> str:
+def check_istio_duration(value: str) -> str:
+    _check_least(value)
+    if round(seconds(value) * 1e9) % 1_000_000:
+        raise problem(
+            "invalid-duration",
+            f"“{value}” is not a whole number of milliseconds",
+            remedy="Write a whole number of ms, such as 1500ms.",
+        )
+    return value
+
+
+def _check_least(value: str) -> str:
     _check_go_duration(value)
     if seconds(value) < 0.001:
         raise problem(
@@ -242,36 +259,18 @@ def _check_any_duration(value: str) -> str:
 
 GatewayDuration = Annotated[str, AfterValidator(_check_gateway_duration)]
 """A duration of the Gateway API (GEP-2257). `seconds` reads it."""
-IstioDuration = Annotated[str, AfterValidator(_check_istio_duration)]
-"""A duration of Istio's resources: Go's syntax, at least 1ms (their CRDs' rule). `seconds` reads it."""
+IstioDuration = Annotated[str, AfterValidator(check_istio_duration)]
+"""A duration of Istio's resources: Go's syntax, whole milliseconds and at least one (their CRDs' rule and
+`ValidateDuration`). `seconds` reads it."""
+FineDuration = Annotated[str, AfterValidator(_check_least)]
+"""The same of the few fields that `ValidateDuration` does not look at: parts of a millisecond too."""
 AnyDuration = Annotated[str, AfterValidator(_check_any_duration)]
 """The same where 0s is a value too (the fields that Istio marks `duration-validation:none`)."""
 
-_QUALIFIED = re.compile(rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 
-
-def _check_labels(value: dict[str, str]) -> dict[str, str]:
-    for key, text in value.items():
-        if not _QUALIFIED.fullmatch(key) or len(key.rpartition("/")[2]) > 63:
-            raise problem(
-                "invalid-label",
-                f"“{key}” is not the name of a label",
-                remedy="Write [DNS-NAME/]NAME, NAME with at most 63 letters, digits, “-”, “_” and “.”.",
-                field=f"[{key}]",
-            )
-        if not _LABEL_VALUE.fullmatch(text) or len(text) > 63:
-            raise problem(
-                "invalid-label",
-                f"“{text}” is not the value of a label",
-                remedy="A label's value has at most 63 letters, digits, “-”, “_” and “.”, and begins and "
-                "ends with a letter or digit.",
-                field=f"[{key}]",
-            )
-    return value
-
-
-Labels = Annotated[dict[str, str], AfterValidator(_check_labels)]
+def own_namespace(info: ValidationInfo) -> str:
+    """The namespace of the resource that is read; “.” where nobody says it (values made in Python)."""
+    return info.context["namespace"] if info.context else "."
 
 
 def exactly_one(model: Model, *fields: str, code: str = "exclusive-fields") -> None:

@@ -214,7 +214,6 @@ def test_rules_of_localities(written: str, code: str, culprit: str) -> None:
     ("written", "code", "culprit"),
     [
         ("mode: MUTUAL, clientCertificate: /a", "missing-field", "privateKey"),
-        ("mode: ISTIO_MUTUAL, privateKey: /a", "exclusive-fields", "privateKey"),
         ("mode: SIMPLE, insecureSkipVerify: true, caCertificates: /a", "exclusive-fields", "caCertificates"),
         (
             "mode: SIMPLE, insecureSkipVerify: true, subjectAltNames: [a]",

@@ -135,11 +135,6 @@ trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}, tls: {mode: ISTIO_MUTUAL}
         ("subsets: [{name: a}, {name: a}]", "duplicate-name", "subsets[1].name"),
         ("subsets: [{labels: {a: b}}]", "missing-field", "subsets[0].name"),
         (
-            "trafficPolicy: {tls: {mode: ISTIO_MUTUAL, privateKey: /a}}",
-            "exclusive-fields",
-            "trafficPolicy.tls.privateKey",
-        ),
-        (
             "trafficPolicy: {loadBalancer: {simple: RANDOM, consistentHash: {useSourceIp: true}}}",
             "exclusive-fields",
             "trafficPolicy.loadBalancer.consistentHash",
@@ -151,29 +146,29 @@ def test_the_rules_of_a_destination_rule(spec: str, code: str, field: str) -> No
     assert (finding.code, finding.field) == (code, f"spec.{field}"), finding
 
 
-HTTPS = "hosts: [a], port: {number: 443, protocol: HTTPS, name: a}"
+HTTPS = "hosts: [a.example], port: {number: 443, protocol: HTTPS, name: a}"
 
 
 @pytest.mark.parametrize(
     ("server", "code", "field"),
     [
         (
-            "{hosts: [a], port: {number: 80, protocol: HTPT, name: a}}",
+            "{hosts: [a.example], port: {number: 80, protocol: HTPT, name: a}}",
             "invalid-value",
             "servers[0].port.protocol",
         ),
         (
-            "{hosts: [a], port: {number: 80, protocol: GRPC-WEB, name: a}}",
+            "{hosts: [a.example], port: {number: 80, protocol: GRPC-WEB, name: a}}",
             "not-honoured",
             "servers[0].port.protocol",
         ),
         (
-            "{hosts: [a], port: {number: 443, protocol: HTTPS, name: a}}",
+            "{hosts: [a.example], port: {number: 443, protocol: HTTPS, name: a}}",
             "missing-field",
             "servers[0].port.protocol",
         ),
         (
-            "{hosts: [a], port: {number: 443, protocol: HTTPS}, tls: {}}",
+            "{hosts: [a.example], port: {number: 443, protocol: HTTPS}, tls: {}}",
             "missing-field",
             "servers[0].port.name",
         ),
@@ -200,7 +195,7 @@ HTTPS = "hosts: [a], port: {number: 443, protocol: HTTPS, name: a}"
             "servers[0].tls.mode",
         ),
         (
-            "{hosts: [a], port: {number: 80, protocol: TCP, name: a}, tls: {httpsRedirect: true}}",
+            "{hosts: [a.example], port: {number: 80, protocol: TCP, name: a}, tls: {httpsRedirect: true}}",
             "exclusive-fields",
             "servers[0].tls",
         ),
@@ -210,8 +205,8 @@ HTTPS = "hosts: [a], port: {number: 443, protocol: HTTPS, name: a}"
             "servers[0].hosts[0]",
         ),
         (
-            "{hosts: [a], port: {number: 80, protocol: HTTP, name: x}}\n"
-            "- {hosts: [b], port: {number: 81, protocol: HTTP, name: x}}",
+            "{hosts: [a.example], port: {number: 80, protocol: HTTP, name: x}}\n"
+            "- {hosts: [b.example], port: {number: 81, protocol: HTTP, name: x}}",
             "duplicate-name",
             "servers[1].port.name",
         ),

@@ -68,7 +68,7 @@ def given(world: World, named: Credentials) -> tuple[Certificate | Authorities, 
 
 def credential_fault(world: World, rule: Resource[DestinationRuleSpec], tls: ClientTLSSettings) -> str:
     """Why no proxy can use the Secret that a rule names; "" if some proxy can."""
-    if not tls.credential_name:
+    if tls.mode == "ISTIO_MUTUAL" or not tls.credential_name:
         return ""
     namespaces = {proxy.namespace for proxy in world.gateways()}
     if rule.spec.workload_selector is not None:

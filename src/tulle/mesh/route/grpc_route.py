@@ -20,9 +20,9 @@ def matches(rule: GRPCRouteRule) -> list[tuple[tuple[int, int, int, int, int], R
 
 def _precedence(match: GRPCRouteMatch) -> tuple[int, int, int, int, int]:
     """The most characters of a service, then of a method, then the most headers (`GRPCRouteRule.matches`)."""
-    method = match.method or GRPCMethodMatch(service="")
-    headers = len(_first_of_each_name(match.headers))
-    return (-len(method.service or ""), -len(method.method or ""), -headers, 0, 0)
+    method = match.method
+    service, name = (method.service or "", method.method or "") if method is not None else ("", "")
+    return (-len(service), -len(name), -len(_first_of_each_name(match.headers)), 0, 0)
 
 
 def _request_match(match: GRPCRouteMatch) -> RequestMatch:

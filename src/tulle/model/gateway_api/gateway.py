@@ -17,8 +17,9 @@ from tulle.model.gateway_api.shared import (
     SecretObjectReference,
     SectionName,
 )
-from tulle.model.schema import DnsLabel, Hostname, Int, Labels, Model, NotHonoured, Port, problem
-from tulle.model.selector import LabelSelector
+from tulle.model.label import Labels
+from tulle.model.schema import DnsLabel, Hostname, Int, Model, NotHonoured, Port, problem
+from tulle.model.selector import LooseLabelSelector
 
 _PROTOCOL = (
     r"^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$|"
@@ -35,7 +36,7 @@ _HOSTNAME = r"(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 
 class RouteNamespaces(Model):
     from_: Annotated[Literal["All", "Selector", "Same"], Field(alias="from")] = "Same"
-    selector: LabelSelector | None = None
+    selector: LooseLabelSelector | None = None
     """Of SELECTOR; without one no namespace is selected."""
 
 
@@ -228,7 +229,7 @@ class GatewayBackendTLS(Model):
 
 class ListenerNamespaces(Model):
     from_: Annotated[Literal["All", "Selector", "Same", "None"], Field(alias="from")] = "None"
-    selector: LabelSelector | None = None
+    selector: LooseLabelSelector | None = None
 
 
 class AllowedListeners(Model):

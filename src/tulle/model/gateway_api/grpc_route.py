@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -24,6 +25,8 @@ from tulle.model.gateway_api.shared import (
     SessionPersistence,
     Weight,
 )
+from tulle.model.gateway_api.unreachable import unreachable
+from tulle.model.remark import Remark
 from tulle.model.schema import HeaderName, Hostname, Model, check_regex, problem
 
 _SERVICE = re.compile(r"\.?[A-Za-z_][A-Za-z_0-9]*(\.[A-Za-z_][A-Za-z_0-9]*)*")
@@ -50,7 +53,7 @@ class GRPCMethodMatch(Model):
                 remedy="Write service: PACKAGE.SERVICE, method: NAME or both.",
             )
         for field, value, form in (("service", self.service, _SERVICE), ("method", self.method, _METHOD)):
-            if not value:
+            if value is None:
                 continue
             if self.type == "RegularExpression":
                 check_regex(value, field=field)
@@ -138,6 +141,9 @@ class GRPCRouteSpec(Model):
     use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[GRPCRouteRule, ...], Field(max_length=16)] = ()
+
+    def remarks(self) -> Iterator[Remark]:
+        return unreachable(self.rules, GRPCRouteMatch())
 
     @model_validator(mode="after")
     def _fits(self) -> GRPCRouteSpec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, field_validator, model_validator
@@ -17,6 +17,8 @@ from tulle.model.gateway_api.shared import (
     SessionPersistence,
     Weight,
 )
+from tulle.model.gateway_api.unreachable import unreachable
+from tulle.model.remark import Remark
 from tulle.model.schema import (
     GatewayDuration,
     HeaderName,
@@ -233,6 +235,9 @@ class HTTPRouteSpec(Model):
     use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[HTTPRouteRule, ...], Field(min_length=1, max_length=16)] = (HTTPRouteRule(),)
+
+    def remarks(self) -> Iterator[Remark]:
+        return unreachable(self.rules, HTTPRouteMatch())
 
     @model_validator(mode="after")
     def _fits(self) -> HTTPRouteSpec:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import model_validator
 
+from tulle.model.remark import Remark
 from tulle.model.schema import Bool, Model, problem
 
 _FILES = ("client_certificate", "private_key", "ca_certificates", "ca_crl")
@@ -25,12 +27,6 @@ class ClientTLSSettings(Model):
 
     @model_validator(mode="after")
     def _certificates(self) -> ClientTLSSettings:
-        if self.mode == "ISTIO_MUTUAL":
-            self._without(
-                (*_FILES, "credential_name"),
-                "mode ISTIO_MUTUAL excludes",
-                "The mesh gives the certificates: remove the field.",
-            )
         if self.mode in ("SIMPLE", "MUTUAL") and self.insecure_skip_verify:
             named = ("credential_name",) if self.mode == "SIMPLE" else ()
             self._without(
@@ -51,6 +47,13 @@ class ClientTLSSettings(Model):
                         field=alias,
                     )
         return self
+
+    def remarks(self) -> Iterator[Remark]:
+        names = [name for name in (*_FILES, "credential_name") if getattr(self, name)]
+        if self.mode == "ISTIO_MUTUAL" and names:
+            alias = type(self).model_fields[names[0]].alias or names[0]
+            message = "the mesh gives the certificates of ISTIO_MUTUAL, and this one is not used"
+            yield Remark(alias, "no-effect", message, "Remove it, or write mode: MUTUAL.")
 
     def _without(self, names: tuple[str, ...], message: str, remedy: str) -> None:
         for name in names:

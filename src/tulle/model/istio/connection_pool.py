@@ -5,14 +5,29 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.load_balancer import Count
-from tulle.model.schema import AnyDuration, Bool, Int, IstioDuration, Model, NoEffect, problem
+from tulle.model.schema import (
+    AnyDuration,
+    Bool,
+    Int,
+    IstioDuration,
+    Model,
+    NoEffect,
+    check_istio_duration,
+    problem,
+    seconds,
+)
 
 _Limit = Annotated[Int, Field(ge=0, le=2**31 - 1)]
 """int32; 0 is no limit of one's own"""
 _Percent = Annotated[Int, Field(ge=0, le=100)]
+
+
+def _check_idle(value: str) -> str:
+    """0 and what is less than a millisecond is none (`validateConnectionPool`)."""
+    return check_istio_duration(value) if seconds(value) >= 0.001 else value
 
 
 class TcpKeepalive(Model):
@@ -26,7 +41,7 @@ class TCPSettings(Model):
     connect_timeout: IstioDuration | None = None
     tcp_keepalive: TcpKeepalive | None = None
     max_connection_duration: IstioDuration | None = None
-    idle_timeout: AnyDuration | None = None
+    idle_timeout: Annotated[AnyDuration, AfterValidator(_check_idle)] | None = None
 
 
 class ConnectionKeepalive(Model):

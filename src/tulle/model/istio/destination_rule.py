@@ -8,20 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
+from pydantic.alias_generators import to_camel
 
 from tulle.model.istio.client_tls import ClientTLSSettings
 from tulle.model.istio.connection_pool import ConnectionPoolSettings, OutlierDetection
+from tulle.model.istio.host import WildcardHost
+from tulle.model.istio.labels import SelectedLabels, WrittenLabels
 from tulle.model.istio.load_balancer import Count, LoadBalancerSettings
-from tulle.model.istio.shared import POLICY_LATER, Namespaces, PortSelector
+from tulle.model.istio.shared import POLICY_LATER, Namespaces
+from tulle.model.remark import Remark
 from tulle.model.schema import (
     AnyDuration,
-    Labels,
+    Int,
     Model,
     NotHonoured,
     Number,
     Port,
     SubsetName,
+    own_namespace,
     problem,
     seconds,
 )
@@ -49,14 +54,35 @@ class RetryBudget(Model):
     ] = None
 
 
+def failover_remarks(
+    balancer: LoadBalancerSettings | None, outliers: OutlierDetection | None
+) -> Iterator[Remark]:
+    """Failover looks at what outlier detection finds (`ValidateLocalityLbSetting`)."""
+    for name in ("locality_lb_setting", "zone_aware_lb_setting"):
+        setting = getattr(balancer, name, None)
+        if outliers is None and setting is not None and (setting.failover or setting.failover_priority):
+            message = "failover looks at what outlier detection finds, and there is none"
+            yield Remark(
+                f"loadBalancer.{to_camel(name)}", "no-effect", message, "Write outlierDetection beside it."
+            )
+
+
+class PolicyPort(Model):
+    number: Annotated[Int, Field(ge=0, le=2**32 - 1)] = 0
+    """Of a port that no service has it says nothing; validation asks only that it be there."""
+
+
 class PortTrafficPolicy(Model):
     """What may differ by port: there all settings of the destination are replaced, none inherited."""
 
-    port: PortSelector
+    port: PolicyPort
     load_balancer: LoadBalancerSettings | None = None
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
+
+    def remarks(self) -> Iterator[Remark]:
+        return failover_remarks(self.load_balancer, self.outlier_detection)
 
     @model_validator(mode="after")
     def _something(self) -> PortTrafficPolicy:
@@ -73,6 +99,9 @@ class TrafficPolicy(Model):
     tunnel: Annotated[TunnelSettings | None, POLICY_LATER] = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
+
+    def remarks(self) -> Iterator[Remark]:
+        return failover_remarks(self.load_balancer, self.outlier_detection)
 
     @model_validator(mode="after")
     def _compatible(self) -> TrafficPolicy:
@@ -94,16 +123,21 @@ def _check_any(policy: Model, *but: str) -> None:
 
 class Subset(Model):
     name: SubsetName
-    labels: Labels = {}
+    labels: WrittenLabels = {}
     traffic_policy: TrafficPolicy | None = None
 
 
 class WorkloadSelector(Model):
-    match_labels: Labels = {}
+    match_labels: SelectedLabels = {}
+
+    def remarks(self) -> Iterator[Remark]:
+        if not self.match_labels:
+            message = "a selector without labels selects all workloads of the namespace"
+            yield Remark("", "selects-everything", message, "Write labels, or remove the selector.")
 
 
 class DestinationRuleSpec(Model):
-    host: Annotated[str, Field(min_length=1)]
+    host: Annotated[WildcardHost, Field(min_length=1)]
     traffic_policy: TrafficPolicy | None = None
     subsets: tuple[Subset, ...] = ()
     export_to: Namespaces = ()
@@ -139,8 +173,9 @@ class DestinationRuleSpec(Model):
         return frozenset(name for each in balancers if each is not None for name in each.compared_labels)
 
     @model_validator(mode="after")
-    def _selected_callers_are_here(self) -> DestinationRuleSpec:
-        if self.workload_selector is not None and self.export_to not in ((), (".",)):
+    def _selected_callers_are_here(self, info: ValidationInfo) -> DestinationRuleSpec:
+        here = (".", own_namespace(info))
+        if self.workload_selector is not None and any(each not in here for each in self.export_to):
             raise problem(
                 "exclusive-fields",
                 "a rule with a workloadSelector holds in its own namespace alone",

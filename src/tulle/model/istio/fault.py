@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from tulle.model.istio.shared import FaultPercent, Status
+from tulle.model.remark import Remark
 from tulle.model.schema import Int, IstioDuration, Model, at_most_one, problem
 
 
@@ -80,6 +82,10 @@ class FaultAbort(Model):
                 field="grpcStatus",
             )
         return self
+
+    def remarks(self) -> Iterator[Remark]:
+        if self.http_status is None and self.grpc_status is None:
+            yield Remark("", "no-effect", "it says no status, so nothing is aborted", "Write httpStatus.")
 
     @property
     def grpc_number(self) -> int | None:

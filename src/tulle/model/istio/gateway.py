@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from tulle.model.istio.host import is_host
+from tulle.model.istio.host import check_exposed_host
 from tulle.model.istio.server_tls import ServerTLSSettings
-from tulle.model.schema import Labels, Model, NoEffect, NotHonoured, Port, problem
+from tulle.model.remark import Remark
+from tulle.model.schema import Int, Model, NoEffect, NotHonoured, Port, check_dns_label, problem
 
 HTTP_PROTOCOLS = ("HTTP", "HTTP2", "GRPC")
 TLS_PROTOCOLS = ("HTTPS", "TLS")
@@ -28,7 +30,8 @@ class ServerPort(Model):
     number: Port
     protocol: Annotated[str, NotHonoured(f"{', '.join(_SERVED)} are served", _not_served)]
     name: Annotated[str, Field(min_length=1)]
-    target_port: Annotated[Port | None, NoEffect("a gateway listens on the port itself")] = None
+    target_port: Annotated[Int, NotHonoured("a gateway listens on the port itself")] = 0
+    """Istio refuses it too (`validateServerPort`)."""
 
     @model_validator(mode="after")
     def _known_protocol(self) -> ServerPort:
@@ -48,21 +51,17 @@ def _one_address(bind: Any) -> bool:
 
 def _check_server_host(value: str) -> str:
     namespace, slash, host = value.rpartition("/")
-    if (slash and not namespace) or "/" in namespace or not (_is_address(host) or is_host(host)):
+    try:
+        if slash and namespace not in ("*", "."):
+            check_dns_label(namespace)
+        check_exposed_host(host, addresses=True)
+    except PydanticCustomError as error:
         raise problem(
             "invalid-hostname",
-            f"“{value}” is not a host of a server",
-            remedy="Write HOST or NAMESPACE/HOST; HOST may begin with “*”, NAMESPACE may be “*” or “.”.",
-        )
+            f"“{value}” is not a host of a server: {error.message()}",
+            remedy="Write a full name, “*”, or “*.” and a name, with NAMESPACE/, “*/” or “./” before it.",
+        ) from None
     return value
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 ServerHost = Annotated[str, AfterValidator(_check_server_host)]
@@ -89,6 +88,12 @@ class Server(Model):
     def redirects(self) -> bool:
         """Whether plain HTTP is sent to HTTPS."""
         return self.tls is not None and self.tls.https_redirect and self.protocol in _PLAIN_HTTP
+
+    def remarks(self) -> Iterator[Remark]:
+        if self.tls is not None and self.tls.https_redirect and self.protocol not in _PLAIN_HTTP:
+            message = "only plain HTTP is sent to HTTPS"
+            remedy = "Write it at a server with protocol: HTTP, beside this one."
+            yield Remark("tls.httpsRedirect", "no-effect", message, remedy)
 
     @model_validator(mode="after")
     def _tls_fits(self) -> Server:
@@ -120,7 +125,7 @@ class Server(Model):
 
 class GatewaySpec(Model):
     servers: Annotated[tuple[Server, ...], Field(min_length=1)]
-    selector: Labels = {}
+    selector: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _port_names_are_distinct(self) -> GatewaySpec:

@@ -13,7 +13,8 @@ from tulle.model.schema import problem
 _LABEL = r"[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?"
 _WILDCARD_DOMAIN = re.compile(rf"(\*|(\*|\*-)?{_LABEL})(\.{_LABEL})*\.?")
 _FULL_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
-_GATEWAY = re.compile(rf"{_LABEL}/{_LABEL}|{_LABEL}(\.{_LABEL})*")
+_GATEWAY = re.compile(rf"{_LABEL}/{_LABEL}")
+_PASSED_NAME = re.compile(r"outbound_[^_]*[0-9][^_]*_[^_]*_[^_]*[a-zA-Z][^_]*(_.*)?")
 
 
 def is_address(text: str) -> bool:
@@ -28,12 +29,41 @@ def is_address(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Whether it is a DNS name, with or without a wildcard in its first label (`ValidateWildcardDomain`)."""
     labels = text.split(".")
-    return len(text) <= 255 and max(map(len, labels)) <= 63 and bool(_WILDCARD_DOMAIN.fullmatch(text))
+    return (
+        len(text) <= 255
+        and max(map(len, labels)) <= 63
+        and bool(_WILDCARD_DOMAIN.fullmatch(text))
+        and not (len(labels) > 1 and labels[-1].isdecimal())  # no top-level domain is a number
+    )
 
 
 def is_full_name(text: str) -> bool:
     """Whether it is a DNS name without a wildcard (`ValidateFQDN`)."""
-    return is_host(text) and bool(_FULL_NAME.fullmatch(text))
+    return is_host(text) and bool(_FULL_NAME.fullmatch(text)) and not text.isdecimal()
+
+
+def is_passed_name(text: str) -> bool:
+    """Whether it is a TLS server name of AUTO_PASSTHROUGH: `outbound_.PORT_.SUBSET_.HOST`
+    (`ValidateWildcardDomainForVirtualServiceBoundToGateway`)."""
+    return len(text) <= 255 and bool(_PASSED_NAME.fullmatch(text))
+
+
+def check_exposed_host(value: str, *, addresses: bool) -> str:
+    """The host of a server or of a Sidecar: a full name, with a wildcard for whole labels alone
+    (`validateSidecarOrGatewayHostnamePart`). Raises a problem."""
+    if value == "*":
+        return value
+    if "." not in value:
+        raise problem(
+            "invalid-hostname", f"“{value}” is a short name", remedy="Write the full name, with its domain."
+        )
+    if "*" in value and not value.startswith("*."):
+        raise problem(
+            "invalid-hostname",
+            f"“{value}” has a wildcard for a part of a label",
+            remedy="Write “*.” and a name.",
+        )
+    return value if addresses and is_address(value) else _check_host(value)
 
 
 def _check_host(value: str) -> str:
@@ -47,7 +77,7 @@ def _check_host(value: str) -> str:
 
 
 def _check_host_or_address(value: str) -> str:
-    return value if is_address(value) else _check_host(value)
+    return value if is_address(value) or is_passed_name(value) else _check_host(value)
 
 
 def _check_destination(value: str) -> str:
@@ -57,7 +87,7 @@ def _check_destination(value: str) -> str:
 
 
 def _check_gateway(value: str) -> str:
-    if not _GATEWAY.fullmatch(value):
+    if not _GATEWAY.fullmatch(value) and not is_full_name(value):
         raise problem(
             "invalid-name",
             f"“{value}” does not name a gateway",
@@ -79,7 +109,8 @@ def _check_subnet(value: str) -> str:
 
 
 Host = Annotated[str, AfterValidator(_check_host_or_address)]
-"""A name, a wildcard or an address."""
+"""A name, a wildcard, an address, or a name of AUTO_PASSTHROUGH (which is for gateways alone)."""
+WildcardHost = Annotated[str, AfterValidator(_check_host)]
 DestinationHost = Annotated[str, AfterValidator(_check_destination)]
 GatewayName = Annotated[str, AfterValidator(_check_gateway)]
 Subnet = Annotated[str, AfterValidator(_check_subnet)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.shared import Destination, Percent, Status, StringMatch, check_pattern
+from tulle.model.remark import Remark
 from tulle.model.schema import (
     Bool,
     HeaderName,
@@ -98,6 +100,11 @@ def _content(body: HTTPBody) -> bytes:
 class HTTPDirectResponse(Model):
     status: Status
     body: HTTPBody | None = None
+
+    def remarks(self) -> Iterator[Remark]:
+        if len(self.content) > 100 * 1024:
+            message = "every proxy holds these more than 100 KiB in its configuration"
+            yield Remark("body", "large-body", message, "Serve it from a service.")
 
     @property
     def content(self) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ from tulle.model.istio.http_action import (
     HTTPRetry,
     HTTPRewrite,
 )
+from tulle.model.istio.labels import WrittenLabels
 from tulle.model.istio.shared import (
     Destination,
     HeaderMatch,
@@ -28,12 +30,12 @@ from tulle.model.istio.shared import (
     WithoutMatch,
     check_weights,
 )
+from tulle.model.remark import Remark
 from tulle.model.schema import (
     Bool,
     DnsLabel,
     Int,
     IstioDuration,
-    Labels,
     Model,
     NoEffect,
     exactly_one,
@@ -49,7 +51,7 @@ class HTTPMatchRequest(Model):
     authority: StringMatch | None = None
     headers: dict[MatchedHeaderName, HeaderMatch] = {}
     port: MatchedPort = None
-    source_labels: Labels = {}
+    source_labels: WrittenLabels = {}
     gateways: tuple[GatewayName, ...] = ()
     query_params: dict[str, HeaderMatch] = {}
     ignore_uri_case: Bool = False
@@ -87,6 +89,15 @@ class HTTPRoute(Model):
     mirrors: tuple[HTTPMirrorPolicy, ...] = ()
     cors_policy: CorsPolicy | None = None
     headers: Headers | None = None
+
+    def remarks(self) -> Iterator[Remark]:
+        for field, value in (
+            ("mirrorPercent", self.mirror_percent),
+            ("mirror_percent", self.mirror_percent_snake),
+        ):
+            if value is not None:
+                remedy = f"Write mirrorPercentage: {{value: {value}}}."
+                yield Remark(field, "deprecated", f"{field} is deprecated", remedy)
 
     @model_validator(mode="after")
     def _fits(self) -> HTTPRoute:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tulle.model.remark import Remark
 from tulle.model.schema import (
     AnyDuration,
     Bool,
+    FineDuration,
     Int,
     IstioDuration,
     Model,
@@ -61,7 +64,8 @@ class RingHash(Model):
 
 
 def _is_prime(number: int) -> bool:
-    return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
+    """As Envoy's maglev counts, where 1 is one (`isPrime`)."""
+    return number > 0 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
 class MagLev(Model):
@@ -87,6 +91,11 @@ class ConsistentHash(Model):
     ring_hash: RingHash | None = None
     maglev: MagLev | None = None
     minimum_ring_size: _Size = 0
+
+    def remarks(self) -> Iterator[Remark]:
+        if self.minimum_ring_size:
+            message = "minimumRingSize is deprecated here"
+            yield Remark("minimumRingSize", "deprecated", message, "Write ringHash: {minimumRingSize: N}.")
 
     @model_validator(mode="after")
     def _one_key_one_algorithm(self) -> ConsistentHash:
@@ -247,7 +256,7 @@ class LoadBalancerSettings(Model):
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalityLoadBalancerSetting | None = None
     zone_aware_lb_setting: ZoneAwareLoadBalancerSetting | None = None
-    warmup_duration_secs: IstioDuration | None = None
+    warmup_duration_secs: FineDuration | None = None
     warmup: WarmupConfiguration | None = None
 
     @model_validator(mode="after")

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tulle.model.remark import Remark
 from tulle.model.schema import Bool, Model, NoEffect, NotHonoured, problem
 
 _FILES = NotHonoured("certificates come from Secrets: use credentialName")
@@ -56,7 +58,7 @@ class ServerTLSSettings(Model):
     credential_name: str = ""
     credential_names: Annotated[tuple[str, ...], Field(max_length=2)] = ()
     ca_cert_credential_name: str = ""
-    tls_certificates: Annotated[tuple[TLSCertificate, ...], Field(max_length=2), _FILES] = ()
+    tls_certificates: Annotated[tuple[TLSCertificate, ...], Field(min_length=1, max_length=2), _FILES] = ()
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")], ...] = ()
     verify_certificate_hash: tuple[
@@ -94,6 +96,16 @@ class ServerTLSSettings(Model):
     def usable_cipher_suites(self) -> tuple[str, ...]:
         """Each known suite once, in the order in which they are written."""
         return tuple(suite for suite in dict.fromkeys(self.cipher_suites) if suite in CIPHER_SUITES)
+
+    def remarks(self) -> Iterator[Remark]:
+        old = ("TLSV1_0", "TLSV1_1")
+        if self.min_protocol_version in old and not self.cipher_suites:
+            message = f"no cipher suite that is offered by default goes with {self.min_protocol_version}"
+            yield Remark("minProtocolVersion", "no-effect", message, "Write cipherSuites that do.")
+        if self.mode in _PASSED and self.secrets:
+            name = "credentialNames" if self.credential_names else "credentialName"
+            message = f"mode {self.mode} uses no certificate"
+            yield Remark(name, "no-effect", message, "Remove it, or write mode: SIMPLE.")
 
     @model_validator(mode="after")
     def _certificates(self) -> ServerTLSSettings:

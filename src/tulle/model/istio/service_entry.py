@@ -5,14 +5,17 @@ Refused is what Istio's CRD and its validation (pkg/config/validation: ValidateS
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import DestinationHost, Subnet, is_address, is_full_name
+from tulle.model.istio.labels import SelectedLabels
 from tulle.model.istio.shared import Namespaces, check_protocol
 from tulle.model.istio.workload_entry import PortLabel, WorkloadEntrySpec
-from tulle.model.schema import Labels, Model, NotHonoured, Port, problem
+from tulle.model.remark import Remark
+from tulle.model.schema import Model, NotHonoured, Port, problem
 
 Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
 _BY_NAME = ("DNS", "DNS_ROUND_ROBIN")
@@ -32,7 +35,7 @@ class ServicePort(Model):
 
 
 class ServiceEntrySelector(Model):
-    labels: Annotated[Labels, Field(max_length=256)] = {}
+    labels: Annotated[SelectedLabels, Field(max_length=256)] = {}
 
 
 class ServiceEntrySpec(Model):
@@ -47,6 +50,19 @@ class ServiceEntrySpec(Model):
     workload_selector: ServiceEntrySelector | None = None
     export_to: Namespaces = ()
     subject_alt_names: tuple[str, ...] = ()
+
+    def remarks(self) -> Iterator[Remark]:
+        if self.workload_selector is not None:
+            if not self.workload_selector.labels:
+                message = "a selector without labels selects all workloads of the namespace"
+                yield Remark("workloadSelector", "selects-everything", message, "Write labels.")
+            if self.resolution == "NONE":
+                message = "resolution NONE goes where it was dialled, and selects nothing"
+                yield Remark("workloadSelector", "no-effect", message, "Write resolution: STATIC.")
+        for index, host in enumerate(self.hosts):
+            if "*" in host and not host.startswith("*.") and self.resolution != "DYNAMIC_DNS":
+                message = f"“{host}” has a wildcard for a part of a label"
+                yield Remark(f"hosts[{index}]", "invalid-hostname", message, "Write “*.” and a name.")
 
     @model_validator(mode="after")
     def _fits(self) -> ServiceEntrySpec:
@@ -67,14 +83,6 @@ class ServiceEntrySpec(Model):
                 remedy="Write one of them.",
                 field="endpoints",
             )
-        for name, value in self.workload_selector.labels.items():
-            if "*" in name or "*" in value:
-                raise problem(
-                    "invalid-label",
-                    "a selector has no wildcards",
-                    remedy="Write whole labels.",
-                    field="workloadSelector.labels",
-                )
 
     def _check_ports(self) -> None:
         for index, port in enumerate(self.ports):

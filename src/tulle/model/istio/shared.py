@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from tulle.model.istio.header import Headers
@@ -18,6 +18,7 @@ from tulle.model.schema import (
     check_dns_label,
     check_regex,
     exactly_one,
+    own_namespace,
     problem,
 )
 
@@ -32,9 +33,11 @@ def _check_namespace(namespace: str, index: int) -> None:
         raise problem(error.type, error.message(), remedy=remedy, field=f"[{index}]") from None
 
 
-def _check_namespaces(namespaces: tuple[str, ...]) -> tuple[str, ...]:
+def _check_namespaces(namespaces: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    own = own_namespace(info)
+    meant = [own if each == "." else each for each in namespaces]
     for index, namespace in enumerate(namespaces):
-        if namespace in namespaces[:index]:
+        if meant[index] in meant[:index]:
             raise problem(
                 "duplicate-name",
                 f"“{namespace}” stands twice",

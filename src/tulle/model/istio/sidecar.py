@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tulle.model.istio.host import is_host
+from tulle.model.istio.host import check_exposed_host
 from tulle.model.istio.shared import Destination, check_protocol
-from tulle.model.schema import Int, Model, NotHonoured, PortName, check_dns_label, problem
+from tulle.model.istio.workload_entry import PortLabel
+from tulle.model.remark import Remark
+from tulle.model.schema import Int, Model, NotHonoured, check_dns_label, problem
 
 _BOUND = NotHonoured("listeners that programs dial themselves are not made: all TCP is captured")
 
 
 class SidecarPort(Model):
     number: Annotated[Int, Field(ge=0, le=65535)] = 0
-    protocol: Annotated[str, AfterValidator(check_protocol)]
-    name: PortName | None = None
+    protocol: Annotated[str, AfterValidator(lambda text: check_protocol(text) if text else text)] = ""
+    """"": detected"""
+    name: PortLabel | None = None
 
 
 class IstioEgressListener(Model):
@@ -48,16 +52,25 @@ def _check_exposed(text: str, field: str) -> None:
     try:
         if plain not in ("", "*", "."):
             check_dns_label(plain)
-        good = bool(slash and namespace and is_host(host))
+        good = bool(slash and namespace and check_exposed_host(host, addresses=False))
     except ValueError:
         good = False
     if not good:
         raise problem(
             "invalid-hostname",
             f"“{text}” is not of the form NAMESPACE/HOST",
-            remedy="Write NAMESPACE/HOST. NAMESPACE may be “*” or “.”, or begin with “~” to leave it out.",
+            remedy="Write NAMESPACE/HOST, HOST with its domain, “*”, or “*.” and a name. NAMESPACE may be "
+            "“*” or “.”, or begin with “~” to leave it out.",
             field=field,
         )
+
+
+def _covers(one: str, other: str) -> bool:
+    """Whether a written host says all that another one says."""
+    if one.startswith("~") or other.startswith("~"):
+        return False
+    (namespace, _, host), (other_namespace, _, other_host) = one.partition("/"), other.partition("/")
+    return namespace in ("*", other_namespace) and host in ("*", other_host)
 
 
 class OutboundTrafficPolicy(Model):
@@ -89,6 +102,19 @@ class SidecarSpec(Model):
     egress: tuple[IstioEgressListener, ...] = ()
     inbound_connection_pool: Annotated[Any, NotHonoured("the limits of callers are honoured only")] = None
     outbound_traffic_policy: OutboundTrafficPolicy | None = None
+
+    def remarks(self) -> Iterator[Remark]:
+        if self.workload_selector is not None and not self.workload_selector.labels:
+            message = "a selector without labels selects all workloads of the namespace"
+            remedy = "Write labels, or remove the selector."
+            yield Remark("workloadSelector", "selects-everything", message, remedy)
+        for index, listener in enumerate(self.egress):
+            for number, host in enumerate(listener.hosts):
+                first = next((each for each in listener.hosts[:number] if _covers(each, host)), None)
+                if first is not None:
+                    message = f"“{first}” lets it in already"
+                    at = f"egress[{index}].hosts[{number}]"
+                    yield Remark(at, "duplicate-host", message, "Remove it.")
 
     @model_validator(mode="after")
     def _fits(self) -> SidecarSpec:

@@ -8,10 +8,20 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tulle.model.istio.host import GatewayName, Host, Subnet, host_covers
+from tulle.model.istio.host import (
+    GatewayName,
+    Host,
+    Subnet,
+    host_covers,
+    is_address,
+    is_passed_name,
+)
 from tulle.model.istio.http_route import HTTPMatchRequest, HTTPRoute
+from tulle.model.istio.labels import WrittenLabels
 from tulle.model.istio.shared import MatchedPort, Namespaces, RouteDestination, check_weights
-from tulle.model.schema import DnsLabel, Labels, Model, NoEffect, problem
+from tulle.model.istio.unreachable import unreachable_connections, unreachable_http
+from tulle.model.remark import Remark
+from tulle.model.schema import DnsLabel, Model, NoEffect, problem
 
 MESH = "mesh"
 """The name by which VirtualServices bind to all sidecars instead of a gateway."""
@@ -21,7 +31,7 @@ class TLSMatchAttributes(Model):
     sni_hosts: Annotated[tuple[Host, ...], Field(min_length=1)]
     destination_subnets: tuple[Subnet, ...] = ()
     port: MatchedPort = None
-    source_labels: Labels = {}
+    source_labels: WrittenLabels = {}
     gateways: tuple[GatewayName, ...] = ()
     source_namespace: DnsLabel | None = None
 
@@ -40,7 +50,7 @@ class L4MatchAttributes(Model):
     destination_subnets: tuple[Subnet, ...] = ()
     port: MatchedPort = None
     source_subnet: Annotated[str, NoEffect("Istio makes nothing of it: a sidecar has one caller")] = ""
-    source_labels: Labels = {}
+    source_labels: WrittenLabels = {}
     gateways: tuple[GatewayName, ...] = ()
     source_namespace: DnsLabel | None = None
 
@@ -74,6 +84,23 @@ class VirtualServiceSpec(Model):
     def source_namespaces(self) -> frozenset[str]:
         """All namespaces of callers that its matches ask for."""
         return frozenset(match.source_namespace for match in self._matches() if match.source_namespace)
+
+    def remarks(self) -> Iterator[Remark]:
+        yield from unreachable_http(self.http)
+        yield from unreachable_connections("tls", self.tls)
+        yield from unreachable_connections("tcp", self.tcp)
+        for index, name in enumerate(self.gateways):
+            if "/" not in name and "." in name:
+                gateway, namespace = name.split(".")[:2]
+                message = "a name with dots is the old way to name a gateway"
+                yield Remark(f"gateways[{index}]", "deprecated", message, f"Write {namespace}/{gateway}.")
+        for number, route in enumerate(self.tls):
+            for index, match in enumerate(route.match):
+                for place, name in enumerate(match.sni_hosts):
+                    if is_address(name):
+                        at = f"tls[{number}].match[{index}].sniHosts[{place}]"
+                        message = "clients send no address as the TLS server name (RFC 6066, 3)"
+                        yield Remark(at, "no-effect", message, "Write a name.")
 
     def _matches(self) -> Iterator[HTTPMatchRequest | TLSMatchAttributes | L4MatchAttributes]:
         for route in (*self.http, *self.tls, *self.tcp):
@@ -122,6 +149,8 @@ class VirtualServiceSpec(Model):
                     remedy="Name the hosts, or the gateways.",
                     field=f"hosts[{index}]",
                 )
+            if is_passed_name(host):
+                self._check_passed(host, f"hosts[{index}]")
             for other in self.hosts[:index]:
                 if host_covers(other, host) or host_covers(host, other):
                     raise problem(
@@ -131,9 +160,20 @@ class VirtualServiceSpec(Model):
                         field=f"hosts[{index}]",
                     )
 
+    def _check_passed(self, name: str, field: str) -> None:
+        if not self.gateways or MESH in self.gateways or not self.tls:
+            raise problem(
+                "invalid-hostname",
+                f"“{name}” is a name of TLS that gateways pass on",
+                remedy="Write tls routes, and gateways without “mesh”.",
+                field=field,
+            )
+
     def _check_sni(self, match: TLSMatchAttributes, field: str) -> None:
         for index, name in enumerate(match.sni_hosts):
-            if not any(host_covers(host, name) for host in self.hosts):
+            if is_passed_name(name):
+                self._check_passed(name, f"{field}[{index}]")
+            if not is_address(name) and not any(host_covers(host, name) for host in self.hosts):
                 raise problem(
                     "invalid-hostname",
                     f"“{name}” is none of the hosts of this resource",

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import is_address, is_full_name
-from tulle.model.schema import Int, Labels, Model, NoEffect, NotHonoured, Port, exactly_one, problem
+from tulle.model.istio.labels import WrittenLabels
+from tulle.model.schema import Int, Model, NoEffect, NotHonoured, Port, exactly_one, problem
 
 _UNIX = "unix://"
 _NAME = re.compile(r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?")
@@ -59,16 +60,12 @@ def _check_ports(value: dict[str, int]) -> dict[str, int]:
 
 
 class WorkloadTemplate(Model):
-    """The same without an address, as a WorkloadGroup has it."""
+    """The same as a WorkloadGroup has it, whose workloads bring address and labels: neither is looked at
+    (`ValidateWorkloadGroup`)."""
 
-    address: Annotated[
-        str,
-        Field(max_length=256),
-        AfterValidator(_check_address),
-        NotHonoured("a workload's proxy does not see the sockets of its host", _is_socket),
-    ] = ""
+    address: Annotated[str, Field(max_length=256)] = ""
     ports: Annotated[dict[str, Port], Field(max_length=128), AfterValidator(_check_ports)] = {}
-    labels: Annotated[Labels, Field(max_length=256)] = {}
+    labels: Annotated[dict[str, str], Field(max_length=256)] = {}
     network: Annotated[
         str,
         Field(max_length=2048),
@@ -80,14 +77,26 @@ class WorkloadTemplate(Model):
     """0: 1"""
     service_account: Annotated[str, Field(max_length=253)] = ""
 
+    @model_validator(mode="after")
+    def _ports_are_of_addresses(self) -> WorkloadTemplate:
+        if _is_socket(self.address) and self.ports:
+            raise problem("exclusive-fields", "a socket has no ports", remedy="Remove ports.", field="ports")
+        return self
+
 
 class WorkloadEntrySpec(WorkloadTemplate):
+    address: Annotated[
+        str,
+        Field(max_length=256),
+        AfterValidator(_check_address),
+        NotHonoured("a workload's proxy does not see the sockets of its host", _is_socket),
+    ] = ""
+    labels: Annotated[WrittenLabels, Field(max_length=256)] = {}
+
     @model_validator(mode="after")
     def _fits(self) -> WorkloadEntrySpec:
         if not self.address and not self.network:
             raise problem("missing-field", "address is needed", remedy="Write address.", field="address")
-        if _is_socket(self.address) and self.ports:
-            raise problem("exclusive-fields", "a socket has no ports", remedy="Remove ports.", field="ports")
         return self
 
 
@@ -95,12 +104,12 @@ _Seconds = Annotated[Int, Field(ge=0, le=2**31 - 1)]
 
 
 class GroupMetadata(Model):
-    labels: Annotated[Labels, Field(max_length=256)] = {}
+    labels: Annotated[WrittenLabels, Field(max_length=256)] = {}
     annotations: Annotated[dict[str, str], Field(max_length=256)] = {}
 
 
 class HTTPHeader(Model):
-    name: Annotated[str, Field(pattern=r"^[-_A-Za-z0-9]+$")] = ""
+    name: Annotated[str, Field(pattern=r"^[-_A-Za-z0-9]+$")]
     value: str = ""
 
 

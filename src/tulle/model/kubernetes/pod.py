@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tulle.model.label import Labels
 from tulle.model.schema import (
     Bool,
     DnsLabel,
@@ -13,7 +14,6 @@ from tulle.model.schema import (
     EnvironmentName,
     HeaderName,
     Int,
-    Labels,
     Model,
     NoEffect,
     NotHonoured,
