@@ -62,6 +62,8 @@ spec:
   rules: [{{backendRefs: [{{name: nobody, port: 53}}]}}]
 """
 _SILENCE_SECONDS = 1.0
+_TRIES = 5
+_AT_ONCE = 25
 
 
 class _Naming(asyncio.DatagramProtocol):
@@ -99,11 +101,11 @@ class Client:
     async def ask(self) -> str:
         """The name of who answers; "" for silence. Raises ConnectionRefusedError where nobody listens."""
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, b"who")
-        try:
-            return (await asyncio.wait_for(loop.sock_recv(self._socket, 100), _SILENCE_SECONDS)).decode()
-        except TimeoutError:
-            return ""
+        for _ in range(_TRIES):  # a datagram may be lost where there is much to do
+            await loop.sock_sendall(self._socket, b"who")
+            with contextlib.suppress(TimeoutError):
+                return (await asyncio.wait_for(loop.sock_recv(self._socket, 100), _SILENCE_SECONDS)).decode()
+        return ""
 
     def close(self) -> None:
         self._socket.close()
@@ -130,16 +132,21 @@ async def shop(tmp_path: Path) -> AsyncIterator[Edge]:
 
 async def test_sessions_are_shared_by_weight_and_keep_their_server(shop: Edge) -> None:
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(contextlib.closing(Client(shop.shared))) for _ in range(300)]
-        first = await asyncio.gather(*(client.ask() for client in clients))
+        clients = [stack.enter_context(contextlib.closing(Client(shop.shared))) for _ in range(200)]
+        room = asyncio.Semaphore(_AT_ONCE)
+
+        async def ask(client: Client) -> str:
+            async with room:
+                return await client.ask()
+
+        first = await asyncio.gather(*map(ask, clients))
         seen = Counter(first)
         for name, share in (("one", 0.6), ("two", 0.3), ("", 0.1)):
             deviation = math.sqrt(len(clients) * share * (1 - share))
             assert abs(seen[name] - len(clients) * share) < 5 * deviation, seen
         answered = [(client, name) for client, name in zip(clients, first, strict=True) if name]
-        assert await asyncio.gather(*(client.ask() for client, _ in answered)) == [
-            name for _, name in answered
-        ]
+        again = await asyncio.gather(*(ask(client) for client, _ in answered))
+        assert again == [name for _, name in answered]
 
 
 async def test_tcp_on_the_same_port_is_another_listener(shop: Edge) -> None:

@@ -148,6 +148,12 @@ def listener_rows(listeners: list[Json]) -> Iterator[Row]:
                 "otherwise" if chain.get("_otherwise") else chain_match(chain.get("filter_chain_match", {}))
             )
             yield _name(listener), _address(listener.get("address", {})), match, chain_action(chain)
+        for each in listener.get("listener_filters", ()):
+            config: Json = each.get("typed_config", {})
+            if str(config.get("@type", "")).endswith(".UdpProxyConfig"):
+                named = [route.get("cluster", "") for _, route in _in_matcher(config.get("matcher", {}))]
+                address = _address(listener.get("address", {}))
+                yield _name(listener), address, "any", f"udp to {', '.join(named)}"
 
 
 def chain_match(match: Json) -> str:

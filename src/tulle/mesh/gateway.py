@@ -13,7 +13,8 @@ from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.policy.backend_tls import secured
 from tulle.mesh.policy.credential import at_gateway
-from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY
+from tulle.mesh.policy.gateway_tls import presenting
+from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY, GatewayResource
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
@@ -74,7 +75,7 @@ class GatewayCells:
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
             route_tables=tuple(sorted(tables, key=lambda table: table.name)),
-            clusters=self._named_clusters(scope, listeners, tables, datagrams),
+            clusters=self._named_clusters(scope, self._own(workload), listeners, tables, datagrams),
             datagrams=datagrams,
         )
 
@@ -86,16 +87,18 @@ class GatewayCells:
 
     def _servers(self, workload: Workload) -> list[Server]:
         """Everything that Gateways ask of this proxy, the Gateway that made it first."""
-        found: list[Server] = []
-        if (workload.key.group, workload.key.kind) == GATEWAY:
-            own = self._world.resource(workload.key)
-            if own is not None:
-                found += standard_servers(self._world, self._hosts, own)
+        own = self._own(workload)
+        found = [*standard_servers(self._world, self._hosts, own)] if own is not None else []
         gateways = gateways_of(self._world, workload)
         scope = self._scopes.scope(workload.id)
         found += istio_servers(self._world, self._hosts, gateways, scope, workload.address)
         found += ingress_servers(self._world, workload.labels)
         return [*found, *self._by_destination(gateways, scope)]
+
+    def _own(self, workload: Workload) -> GatewayResource | None:
+        """The Gateway of the Gateway API whose proxy it is."""
+        is_own = (workload.key.group, workload.key.kind) == GATEWAY
+        return self._world.resource(workload.key) if is_own else None
 
     def _by_destination(self, gateways: Iterable[IstioGateway], scope: Scope) -> Iterator[Server]:
         """What servers of mode AUTO_PASSTHROUGH pass on: services and their subsets, as SNI names them."""
@@ -123,6 +126,7 @@ class GatewayCells:
     def _named_clusters(
         self,
         scope: Scope,
+        own: GatewayResource | None,
         listeners: Iterable[GatewayListener],
         tables: Iterable[RouteTable],
         datagrams: Iterable[DatagramListener],
@@ -154,7 +158,8 @@ class GatewayCells:
                 made.append(opaque(found))
             else:
                 found = found if name in of_grpc else _undeclared(found)
-                made.append(secured(self._world, self._hosts.attachments, found))
+                found = secured(self._world, self._hosts.attachments, found)
+                made.append(presenting(self._world, own, found) if own is not None else found)
         return tuple(made)
 
 

@@ -6,6 +6,7 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.ingress import unknown_parameters, workload_name
 from tulle.mesh.listener_set import ListenerSet
+from tulle.mesh.policy.gateway_tls import client_certificate_fault, is_insecure
 from tulle.mesh.route.attachment import Attachments, GatewayResource
 from tulle.mesh.route.binding import bindings
 from tulle.mesh.route.listener_state import ListenerState, gateway_of, listener_states, of_parent
@@ -34,12 +35,19 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
         programmed = (False, "AddressNotAssigned", "no address is left")
     else:
         programmed = (True, "Programmed", accepted[2])
+    conditions = [
+        condition("Accepted", *accepted, generation),
+        condition("Programmed", *programmed, generation),
+        condition("ResolvedRefs", *_resolved(world, gateway, own), generation),
+    ]
+    if is_insecure(gateway.spec):
+        message = "clients are let in whatever their certificate (AllowInsecureFallback)"
+        conditions.append(
+            condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", message, generation)
+        )
     status: Json = {
         "addresses": [{"type": "IPAddress", "value": address} for address in addresses],
-        "conditions": [
-            condition("Accepted", *accepted, generation),
-            condition("Programmed", *programmed, generation),
-        ],
+        "conditions": conditions,
         "listeners": _listeners(world, attachments, own, states, generation),
     }
     if gateway.spec.allowed_listeners is not None:
@@ -83,6 +91,29 @@ def _accepted(own: _States) -> _Said:
     return len(wrong) < len(own), "ListenersNotValid" if wrong else "Accepted", message
 
 
+def _resolved(world: World, gateway: GatewayResource, own: _States) -> _Said:
+    """Whether everything is there that the Gateway refers to, its listeners included
+    (`GatewayConditionResolvedRefs`)."""
+    fault = client_certificate_fault(world, gateway)
+    if fault is not None:
+        return False, fault.reason, fault.message
+    wrong = [state.listener.name for state in own if not _listener_resolved(state)[0]]
+    if wrong:
+        return False, "ListenersNotResolved", f"something is missing for {', '.join(wrong)}"
+    return True, "ResolvedRefs", ""
+
+
+def _listener_resolved(state: ListenerState) -> _Said:
+    if state.secret_reason:
+        return False, state.secret_reason, state.secret_message
+    fault = state.frontend.fault
+    if fault is not None:
+        return False, fault.reason, f"{fault.field}: {fault.message}"
+    if state.unknown_kinds:
+        return False, "InvalidRouteKinds", state.kinds_message
+    return True, "ResolvedRefs", ""
+
+
 def _listeners(
     world: World, attachments: Attachments, own: _States, states: _States, generation: int
 ) -> list[Json]:
@@ -104,11 +135,9 @@ def _listener_conditions(state: ListenerState, states: _States, generation: int)
         accepted = (False, "UnsupportedProtocol", f"{state.listener.protocol} is not served")
     elif state.conflict:
         accepted = (False, state.conflict, state.conflict_message)
-    resolved: _Said = (True, "ResolvedRefs", "")
-    if state.secret_reason:
-        resolved = (False, state.secret_reason, state.secret_message)
-    elif state.unknown_kinds:
-        resolved = (False, "InvalidRouteKinds", state.kinds_message)
+    elif state.trusts_nobody:
+        accepted = (False, "NoValidCACertificate", "no authority can be used to verify clients' certificates")
+    resolved = _listener_resolved(state)
     programmed: _Said = (True, "Programmed", "")
     if not state.serves:
         # In a ListenerSet the conflict itself is the reason (`ListenerEntryConditionProgrammed`).

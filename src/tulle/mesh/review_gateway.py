@@ -9,6 +9,7 @@ from tulle.mesh.ingress import CONTROLLER, unknown_parameters
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.name import service_host
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, ref_faults
+from tulle.mesh.policy.gateway_tls import client_certificate_fault, frontend_faults
 from tulle.mesh.policy_status import conflicted
 from tulle.mesh.problem import Problem, warning
 from tulle.mesh.route.attachment import GATEWAY, Attachments, GatewayResource
@@ -24,6 +25,8 @@ CODES = {
     "InvalidKind": "invalid-reference-kind",
     "InvalidCertificateRef": "invalid-certificate",
     "InvalidCACertificateRef": "invalid-certificate",
+    "InvalidCACertificateKind": "invalid-reference-kind",
+    "InvalidClientCertificateRef": "invalid-certificate",
 }
 """The codes of findings for the specification's reasons of the condition ResolvedRefs."""
 
@@ -46,6 +49,14 @@ def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
         yield from _parameters(gateway, "spec.infrastructure.parametersRef", infrastructure.parameters_ref)
     for state in of_parent(listener_states(world, gateway), gateway.key):
         yield from _listener(gateway, state)
+    for fault in frontend_faults(world, gateway):
+        remedy = "Refer to a ConfigMap with the authorities' certificates as ca.crt."
+        yield warning(gateway, fault.field, CODES[fault.reason], fault.message, remedy)
+    own = client_certificate_fault(world, gateway)
+    if own is not None:
+        message = f"{own.message}; backends are shown no certificate"
+        remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
+        yield warning(gateway, own.field, CODES[own.reason], message, remedy)
 
 
 def review_class(written: Resource[GatewayClassSpec]) -> Iterator[Problem]:

@@ -98,7 +98,10 @@ def certificate_secret(secret: str) -> str:
 
 
 def authorities_secret(secret: str) -> str:
-    """The secret name of the authorities that a Secret says, `namespace/name` (Istio's spelling)."""
+    """The secret name of the authorities that a Secret says, `namespace/name` (Istio's spelling). What has a
+    scheme already, as `configmap://namespace/name`, is the name."""
+    if "://" in secret:
+        return secret
     return f"kubernetes://{secret.removesuffix('-cacert')}-cacert"
 
 

@@ -91,7 +91,7 @@ def test_a_gateway_serves_the_routes_bound_to_it_and_404_for_the_rest() -> None:
     accepted = {"Accepted": "True Accepted", "ResolvedRefs": "True ResolvedRefs"}
     assert conditions(resolution, "HTTPRoute", "all") == [accepted]
     whole, listeners = conditions(resolution, "Gateway", "edge")
-    assert whole == {"Accepted": "True Accepted", "Programmed": "True Programmed"}
+    assert whole == {**accepted, "Programmed": "True Programmed"}
     assert listeners == {
         "http": {**accepted, "Programmed": "True Programmed", "Conflicted": "False NoConflicts"}
     }
@@ -281,7 +281,11 @@ def test_https_without_a_certificate_is_not_served(ref: str, texts: list[str], r
     assert listeners["https"]["ResolvedRefs"] == reason
     assert listeners["https"]["Programmed"] == "False Invalid"
     assert listeners["http"]["Programmed"] == "True Programmed"
-    assert whole == {"Accepted": "True ListenersNotValid", "Programmed": "True Programmed"}
+    assert whole == {
+        "Accepted": "True ListenersNotValid",
+        "Programmed": "True Programmed",
+        "ResolvedRefs": "False ListenersNotResolved",
+    }
     assert codes(resolution)[0][2] == "spec.listeners[0].tls.certificateRefs"
 
 

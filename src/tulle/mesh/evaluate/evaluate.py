@@ -77,6 +77,8 @@ def evaluate_gateway(gateway: Gateway, call: Request | Connection) -> Outcome:
             said = "only TLS with a known server name is taken"
         return Outcome(Reason.CLOSED, (found, Step("protocol", f"{said}: closed", listener.origin)))
     ending = "TLS ends here, then " if chain.tls is not None else ""
+    if chain.tls is not None and chain.tls.client is not None and chain.tls.client.required:
+        ending = "TLS ends here, with the client's certificate, then "
     steps = (found, Step("protocol", ending + _protocol(chain.then), chain.origin))
     return _follow(chain.then, gateway.route_tables, call, steps)
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from tulle.mesh.policy.certificate import bundle, bundle_fault
 from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination, age
@@ -19,13 +17,9 @@ from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.view import Cluster, Discovery, Origin, OriginatedTls
 from tulle.mesh.world import World
 from tulle.model.gateway_api import BackendTLSPolicySpec, LocalObjectReference
-from tulle.model.kubernetes import ConfigMapSpec
-from tulle.model.resource import Key, Resource
+from tulle.model.resource import Resource
 
 BackendTLSPolicy = Resource[BackendTLSPolicySpec]
-
-_AUTHORITIES = "ca.crt"
-"""The key of a ConfigMap with certificates of authorities (`caCertificateRefs`, Core support)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +106,7 @@ def _authorities(world: World, namespace: str, ref: LocalObjectReference) -> str
     """The certificates behind a reference, as PEM."""
     if (ref.group, ref.kind) != ("", "ConfigMap"):
         return RefFault("InvalidKind", "kind", f"{ref.kind} ({ref.group or 'core'}) is not a ConfigMap")
-    found: Resource[ConfigMapSpec] | None = world.resource(Key("", "ConfigMap", namespace, ref.name))
-    if found is None:
-        message = f"there is no ConfigMap {namespace}/{ref.name}"
-        return RefFault("InvalidCACertificateRef", "name", message)
-    pem = found.spec.content.get(_AUTHORITIES, b"")
-    try:
-        loaded = x509.load_pem_x509_certificates(pem)
-    except ValueError:
-        message = f"ConfigMap {namespace}/{ref.name} has no PEM certificates under {_AUTHORITIES}"
-        return RefFault("InvalidCACertificateRef", "name", message)
-    # Written anew: between certificates there may be anything.
-    return "".join(each.public_bytes(Encoding.PEM).decode() for each in loaded)
+    wrong = bundle_fault(world, namespace, ref.name)
+    if wrong:
+        return RefFault("InvalidCACertificateRef", "name", wrong)
+    return bundle(world, namespace, ref.name).decode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -78,6 +80,51 @@ def _authorities_secret(world: World, namespace: str, name: str) -> dict[str, by
         if found is not None:
             return found.spec.content
     return None
+
+
+_BUNDLE = "ca.crt"
+"""The key of a ConfigMap with certificates of authorities (`caCertificateRefs`, Core support)."""
+_OF_CONFIG_MAPS = "configmap://"
+
+
+def of_config_maps(names: Iterable[str]) -> str:
+    """The name of the `Authorities` that ConfigMaps say together, each by `namespace/name`."""
+    return _OF_CONFIG_MAPS + ",".join(names)
+
+
+def trusted(world: World, name: str) -> Authorities | None:
+    """What stands behind the name of `Authorities`; None if nothing of it can be used."""
+    if not name.startswith(_OF_CONFIG_MAPS):
+        return authorities(world, *name.split("/", 1))
+    parts = (each.split("/", 1) for each in name.removeprefix(_OF_CONFIG_MAPS).split(","))
+    joined = b"".join(bundle(world, namespace, called) for namespace, called in parts)
+    return Authorities(name, joined) if joined else None
+
+
+def bundle(world: World, namespace: str, name: str) -> bytes:
+    """The certificates of authorities in a ConfigMap, as PEM; empty if it cannot be used."""
+    if bundle_fault(world, namespace, name):
+        return b""
+    # Written anew: between certificates there may be anything.
+    loaded = x509.load_pem_x509_certificates(_bundle(world, namespace, name) or b"")
+    return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in loaded)
+
+
+def bundle_fault(world: World, namespace: str, name: str) -> str:
+    """Why a ConfigMap cannot say whom to trust; "" if it can."""
+    pem = _bundle(world, namespace, name)
+    if pem is None:
+        return f"there is no ConfigMap {namespace}/{name}"
+    try:
+        x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        return f"ConfigMap {namespace}/{name} has no PEM certificates under {_BUNDLE}"
+    return ""
+
+
+def _bundle(world: World, namespace: str, name: str) -> bytes | None:
+    found: Resource[ConfigMapSpec] | None = world.resource(Key("", "ConfigMap", namespace, name))
+    return found.spec.content.get(_BUNDLE, b"") if found is not None else None
 
 
 def _fault(secret: str, certificate: bytes, key: bytes) -> str:

@@ -10,12 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from tulle.mesh.policy.certificate import (
-    authorities,
-    authorities_fault,
-    certificate,
-    certificate_fault,
-)
+from tulle.mesh.policy.certificate import authorities_fault, certificate, certificate_fault, trusted
 from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
 from tulle.mesh.view import Authorities, Certificate, Cluster
 from tulle.mesh.world import World
@@ -60,9 +55,9 @@ def credentials(clusters: Iterable[Cluster]) -> Credentials:
 
 def given(world: World, named: Credentials) -> tuple[Certificate | Authorities, ...]:
     """What stands in Secrets, of those that can be used."""
-    own, trusted = named
+    own, others = named
     found = [certificate(world, *name.split("/", 1)) for name in own]
-    known = [authorities(world, *name.split("/", 1)) for name in trusted]
+    known = [trusted(world, name) for name in others]
     return tuple(each for each in (*found, *known) if each is not None)
 
 

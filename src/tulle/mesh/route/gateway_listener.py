@@ -78,7 +78,7 @@ def _server(
         then=HttpChain(table, f"outbound_{table}"),
         origin=origin,
         server_names=() if state.hostname == "*" else (state.hostname,),
-        tls=ServerTls(state.secrets),
+        tls=ServerTls(state.secrets, state.frontend.validation),
     )
     return Server(port, "HTTPS", origin, tuple(made), table, (chain,))
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tulle.mesh.listener_set import ListenerSet, attached_sets
-from tulle.mesh.policy.certificate import certificate_fault
+from tulle.mesh.policy.gateway_tls import NOTHING_ASKED, Frontend, certificate_ref_fault, frontend
 from tulle.mesh.route.attachment import (
     GATEWAY,
     GRPC_ROUTE,
@@ -20,9 +20,8 @@ from tulle.mesh.route.attachment import (
     GatewayResource,
 )
 from tulle.mesh.route.common import covers
-from tulle.mesh.route.grant import permitted
 from tulle.mesh.world import World
-from tulle.model.gateway_api import Listener, SecretObjectReference
+from tulle.model.gateway_api import Listener
 from tulle.model.resource import Key
 
 _KINDS = {
@@ -57,6 +56,8 @@ class ListenerState:
     secret_reason: str = ""
     """`InvalidCertificateRef` or `RefNotPermitted`: of the first certificate that cannot be used."""
     secret_message: str = ""
+    frontend: Frontend = NOTHING_ASKED
+    """What is asked of clients' certificates."""
 
     @property
     def protocol(self) -> str:
@@ -88,6 +89,11 @@ class ListenerState:
     def is_mesh_tls(self) -> bool:
         """Whether mTLS of the mesh ends here, for which the proxy has its own certificate."""
         return self.listener.tls is not None and self.listener.tls.is_mesh_tls
+
+    @property
+    def takes_https(self) -> bool:
+        """Whether it is what a Gateway's `tls.frontend` is for."""
+        return self.protocol == "HTTPS" and not self.is_mesh_tls
 
     @property
     def possible_kinds(self) -> tuple[tuple[str, str], ...]:
@@ -123,9 +129,15 @@ class ListenerState:
 
     @property
     def serves(self) -> bool:
-        """Whether the gateway listens for it: one that ends TLS needs a certificate."""
+        """Whether the gateway listens for it: one that ends TLS needs a certificate, and authorities where
+        clients' certificates are to be verified."""
         usable = bool(self.secrets) or self.is_mesh_tls or not self.terminates
-        return self.supported and not self.conflict and usable
+        return self.supported and not self.conflict and usable and not self.trusts_nobody
+
+    @property
+    def trusts_nobody(self) -> bool:
+        """Whether clients' certificates are to be verified, and no authority can be used for it."""
+        return self.frontend.fault is not None and self.frontend.validation is None
 
     def shares_port(self, other: ListenerState) -> bool:
         """Whether both are on one port. UDP has ports of its own."""
@@ -146,13 +158,13 @@ class ListenerState:
 
 def listener_states(world: World, gateway: GatewayResource) -> tuple[ListenerState, ...]:
     """The listeners of a Gateway as they are written, then those of its ListenerSets, oldest first."""
-    made = [_state(world, gateway, index) for index in range(len(gateway.spec.listeners))]
+    made = [_state(world, gateway, gateway, index) for index in range(len(gateway.spec.listeners))]
     made = [replace(each, conflict=_conflict(each, made)) for each in made]
     for listeners in attached_sets(world.declaration, gateway):
         for index in range(len(listeners.spec.listeners)):
             # Who comes first keeps what is his (`ListenerSetSpec.listeners`, precedence); a listener that was
             # refused is in nobody's way.
-            state = _state(world, listeners, index)
+            state = _state(world, gateway, listeners, index)
             standing = [each for each in made if each.owner == gateway.key or not each.conflict]
             made.append(replace(state, conflict=_conflict(state, standing)))
     return tuple(made)
@@ -171,9 +183,12 @@ def of_parent(states: Iterable[ListenerState], owner: Key) -> tuple[ListenerStat
     return tuple(each for each in states if each.owner == owner)
 
 
-def _state(world: World, owner: GatewayResource | ListenerSet, index: int) -> ListenerState:
+def _state(
+    world: World, gateway: GatewayResource, owner: GatewayResource | ListenerSet, index: int
+) -> ListenerState:
     listener = owner.spec.listeners[index]
-    possible = ListenerState(owner.key, index, listener).possible_kinds
+    bare = ListenerState(owner.key, index, listener)
+    possible = bare.possible_kinds
     asked = [(kind.group, kind.kind) for kind in listener.allowed_routes.kinds]
     kinds = tuple(kind for kind in dict.fromkeys(asked or possible) if kind in possible)
     secrets: list[str] = []
@@ -196,18 +211,8 @@ def _state(world: World, owner: GatewayResource | ListenerSet, index: int) -> Li
         secrets=tuple(secrets),
         secret_reason=reason,
         secret_message=message,
+        frontend=frontend(world, gateway, listener.port) if bare.takes_https else NOTHING_ASKED,
     )
-
-
-def certificate_ref_fault(world: World, referrer: Key, ref: SecretObjectReference) -> tuple[str, str] | None:
-    """Why a reference to a certificate cannot be used: the specification's reason, and a message."""
-    namespace = ref.namespace or referrer.namespace
-    if (ref.group, ref.kind) != ("", "Secret"):
-        return "InvalidCertificateRef", f"{ref.kind} ({ref.group or 'core'}) is not a Secret"
-    if not permitted(world, referrer, Key("", "Secret", namespace, ref.name)):
-        return "RefNotPermitted", f"no ReferenceGrant in namespace {namespace} permits it"
-    wrong = certificate_fault(world, namespace, ref.name)
-    return ("InvalidCertificateRef", wrong) if wrong else None
 
 
 def _conflict(mine: ListenerState, all_of: Iterable[ListenerState]) -> str:

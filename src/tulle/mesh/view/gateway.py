@@ -48,7 +48,8 @@ class Authorities:
     """Certificates of authorities, behind a name in `ClientValidation`. Not a part of a View."""
 
     secret: str
-    """namespace/name, as it is asked for: what ends in `-cacert` may stand in the Secret without it."""
+    """namespace/name, as it is asked for: what ends in `-cacert` may stand in the Secret without it. With
+    `configmap://` before it, and maybe others after a comma, of ConfigMaps."""
     chain_pem: bytes
     revocation_pem: bytes = b""
 

@@ -3,6 +3,7 @@
 from tulle.model.gateway_api.backend_tls_policy import BackendTLSPolicySpec
 from tulle.model.gateway_api.gateway import (
     AllowedRoutes,
+    FrontendTLSValidation,
     GatewayClassSpec,
     GatewayInfrastructure,
     GatewaySpec,
@@ -53,6 +54,7 @@ from tulle.model.gateway_api.reference_grant import ReferenceGrantFrom, Referenc
 from tulle.model.gateway_api.shared import (
     BackendObjectReference,
     LocalObjectReference,
+    ObjectReference,
     ParentReference,
     SecretObjectReference,
     SessionPersistence,
@@ -65,6 +67,7 @@ __all__ = [
     "AllowedRoutes",
     "BackendObjectReference",
     "BackendTLSPolicySpec",
+    "FrontendTLSValidation",
     "GRPCBackendRef",
     "GRPCHeaderMatch",
     "GRPCMethodMatch",
@@ -96,6 +99,7 @@ __all__ = [
     "ListenerSetSpec",
     "ListenerTLSConfig",
     "LocalObjectReference",
+    "ObjectReference",
     "ParametersReference",
     "ParentReference",
     "ReferenceGrantFrom",

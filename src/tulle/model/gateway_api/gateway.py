@@ -237,12 +237,8 @@ class AllowedListeners(Model):
 
 
 class GatewayTLSConfig(Model):
-    backend: Annotated[
-        GatewayBackendTLS | None, NotHonoured("client certificates come with the security policies")
-    ] = None
-    frontend: Annotated[
-        FrontendTLSConfig | None, NotHonoured("client certificates come with the security policies")
-    ] = None
+    backend: GatewayBackendTLS | None = None
+    frontend: FrontendTLSConfig | None = None
 
 
 class GatewaySpec(Model):
