@@ -76,6 +76,8 @@ class Draft:
     annotations: Labels = ()
     ports: tuple[WorkloadPort, ...] = ()
     gateway_ports: tuple[GatewayPort, ...] = ()
+    wanted_addresses: tuple[str, ...] = ()
+    """What somebody wrote that it shall have one of."""
     locality: str = ""
     """As an App writes it; labels say it otherwise."""
     hostname: str = ""
@@ -108,3 +110,21 @@ def wants_no_envoy(annotations: Mapping[str, str]) -> bool:
     """Whether the pod asks to be configured as a gRPC client in place of getting an Envoy (Istio, "gRPC
     Proxyless Service Mesh")."""
     return any(name.strip() in _GRPC_TEMPLATES for name in annotations.get(TEMPLATES, "").split(","))
+
+
+def locality(draft: Draft) -> tuple[str, str, str]:
+    """Region, zone, sub-zone: as an App writes it, else from `istio-locality`, else from the topology labels.
+
+    Istio reads dots in the label as slashes, since a label's value may have no slash (`GetLocalityLabel`).
+    """
+    labels = dict(draft.labels)
+    text = draft.locality or labels.get("istio-locality", "")
+    if text:
+        parts = (text if "/" in text else text.replace(".", "/")).split("/", 2)
+        region, zone, subzone = (*parts, "", "")[:3]
+        return (region, zone, subzone)
+    return (
+        labels.get("topology.kubernetes.io/region", ""),
+        labels.get("topology.kubernetes.io/zone", ""),
+        labels.get("topology.istio.io/subzone", ""),
+    )

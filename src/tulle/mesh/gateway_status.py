@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
-from tulle.mesh.ingress import unknown_parameters, workload_name
+from tulle.mesh.ingress import (
+    ADDRESS,
+    missed_addresses,
+    unknown_parameters,
+    unsupported_addresses,
+    workload_name,
+)
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.policy.gateway_tls import client_certificate_fault, is_insecure
 from tulle.mesh.route.attachment import Attachments, GatewayResource
@@ -27,12 +33,18 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
     infrastructure = gateway.spec.infrastructure
     unknown = unknown_parameters(infrastructure.parameters_ref) if infrastructure is not None else ""
     accepted = (False, "InvalidParameters", unknown) if unknown else _accepted(own)
+    foreign = [gateway.spec.addresses[index].type for index in unsupported_addresses(gateway.spec)]
+    if foreign:
+        accepted = (False, "UnsupportedAddress", f"a gateway has no address of type {', '.join(foreign)}")
     proxy = world.workload((gateway.namespace, workload_name(gateway.name)))
     addresses = proxy.addresses if proxy is not None else ()
+    missed = [gateway.spec.addresses[index].value for index in missed_addresses(gateway.spec, addresses)]
     if not accepted[0]:
         programmed = (False, "Invalid", accepted[2])
     elif not addresses:
         programmed = (False, "AddressNotAssigned", "no address is left")
+    elif missed:
+        programmed = (False, "AddressNotUsable", f"it does not have {', '.join(map(str, missed))}")
     else:
         programmed = (True, "Programmed", accepted[2])
     conditions = [
@@ -46,7 +58,7 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
             condition("InsecureFrontendValidationMode", True, "ConfigurationChanged", message, generation)
         )
     status: Json = {
-        "addresses": [{"type": "IPAddress", "value": address} for address in addresses],
+        "addresses": [{"type": ADDRESS, "value": address} for address in addresses],
         "conditions": conditions,
         "listeners": _listeners(world, attachments, own, states, generation),
     }

@@ -32,6 +32,8 @@ IMPLIED_CLASS: Resource[gateway_api.GatewayClassSpec] = Resource(
     {},
 )
 """That class, where nobody has written one of its name."""
+ADDRESS = "IPAddress"
+"""The type of address that a gateway can have (`GatewaySpecAddress`)."""
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 """Of the proxies that serve Ingresses: Istio's ingress gateway, as it does there (MeshConfig,
@@ -78,6 +80,23 @@ def own_proxy(resource: Resource[gateway_api.GatewaySpec]) -> Draft | None:
         service_account=name,
         runs=None,
         gateway_ports=_distinct(ports),
+        wanted_addresses=tuple(each.value for each in spec.addresses if each.type == ADDRESS and each.value),
+    )
+
+
+def unsupported_addresses(spec: gateway_api.GatewaySpec) -> tuple[int, ...]:
+    """Which of a Gateway's addresses are of a type that no proxy can have: then it is not accepted
+    (`GatewayReasonUnsupportedAddress`)."""
+    return tuple(index for index, each in enumerate(spec.addresses) if each.type != ADDRESS)
+
+
+def missed_addresses(spec: gateway_api.GatewaySpec, addresses: Iterable[str]) -> tuple[int, ...]:
+    """Which of a Gateway's addresses its proxy does not have (`GatewayReasonAddressNotUsable`)."""
+    known = set(addresses)
+    return tuple(
+        index
+        for index, each in enumerate(spec.addresses)
+        if each.type == ADDRESS and each.value and each.value not in known
     )
 
 

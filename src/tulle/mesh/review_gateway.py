@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tulle.mesh.ingress import CONTROLLER, unknown_parameters
+from tulle.mesh.ingress import (
+    ADDRESS,
+    CONTROLLER,
+    missed_addresses,
+    unknown_parameters,
+    unsupported_addresses,
+    workload_name,
+)
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.name import service_host
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, ref_faults
@@ -49,6 +56,19 @@ def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
         yield from _parameters(gateway, "spec.infrastructure.parametersRef", infrastructure.parameters_ref)
     for state in of_parent(listener_states(world, gateway), gateway.key):
         yield from _listener(gateway, state)
+    for index in unsupported_addresses(gateway.spec):
+        message = f"a gateway has no address of type {gateway.spec.addresses[index].type}; it is not served"
+        remedy = f"Write type: {ADDRESS}, or remove it."
+        yield warning(gateway, f"spec.addresses[{index}].type", "unsupported-address", message, remedy)
+    proxy = world.workload((gateway.namespace, workload_name(gateway.name)))
+    addresses = proxy.addresses if proxy is not None else ()
+    for index in missed_addresses(gateway.spec, addresses):
+        message = (
+            f"{gateway.spec.addresses[index].value} is one too many, or no free address of "
+            f"{world.settings.workload_cidr}; the gateway has {', '.join(addresses) or 'none'}"
+        )
+        remedy = "Write one free address of this network."
+        yield warning(gateway, f"spec.addresses[{index}].value", "address-not-honoured", message, remedy)
     for fault in frontend_faults(world, gateway):
         remedy = "Refer to a ConfigMap with the authorities' certificates as ca.crt."
         yield warning(gateway, fault.field, CODES[fault.reason], fault.message, remedy)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
 from tulle.mesh import ingress
-from tulle.mesh.address import Allocation, Book
+from tulle.mesh.address import Allocation, Book, usable
 from tulle.mesh.clash import clashes, taken
 from tulle.mesh.declaration import Declaration, WorkloadId
-from tulle.mesh.draft import Draft, Labels, WorkloadPort, matches
+from tulle.mesh.draft import Draft, Labels, WorkloadPort, locality, matches
 from tulle.mesh.expansion import OWNERS, expand
 from tulle.mesh.ingress_class import ingresses
 from tulle.mesh.listener_set import attached_sets
@@ -103,6 +104,7 @@ class WorkloadCells:
             graph, self._list_all, "all_workload_ids"
         )
         self._allocation: Derived[str, Allocation] = Derived(graph, self._allocate, "workload_addresses")
+        self._wanted: Derived[WorkloadId, str] = Derived(graph, self._find_wanted, "wanted_workload_address")
         self._address: Derived[WorkloadId, str] = Derived(graph, self._find_address, "workload_address")
         self._own_labels: Derived[str, dict[str, Labels]] = Derived(
             graph, self._list_labels, "workload_labels"
@@ -233,7 +235,14 @@ class WorkloadCells:
         return tuple((namespace, name) for name in sorted(labels) if matches(selector, labels[name]))
 
     def _allocate(self, _: str) -> Allocation:
-        return self._book.allocate({f"{namespace}/{name}": "" for namespace, name in self._all_ids("")})
+        return self._book.allocate({"/".join(at): self._wanted(at) for at in self._all_ids("")})
+
+    def _find_wanted(self, at: WorkloadId) -> str:
+        """The address that somebody wrote for a workload: of several the first that can be given."""
+        draft = self.draft(at)
+        wanted = draft.wanted_addresses if draft is not None else ()
+        network = IPv4Network(self._book.cidr)
+        return next((each for each in wanted if usable(each, network)), wanted[0] if wanted else "")
 
     def _find_address(self, at: WorkloadId) -> str:
         return self._allocation("").addresses.get(f"{at[0]}/{at[1]}", "")
@@ -268,7 +277,7 @@ class WorkloadCells:
             addresses=(address,) if address else (),
             key=draft.key,
             field=draft.field,
-            locality=_locality(draft),
+            locality=locality(draft),
             ports=draft.ports,
             proxy=meshed and not draft.proxyless,
             proxyless=meshed and draft.proxyless,
@@ -278,21 +287,3 @@ class WorkloadCells:
             restart=draft.restart,
             annotations=draft.annotations,
         )
-
-
-def _locality(draft: Draft) -> tuple[str, str, str]:
-    """Region, zone, sub-zone: as an App writes it, else from `istio-locality`, else from the topology labels.
-
-    Istio reads dots in the label as slashes, since a label's value may have no slash (`GetLocalityLabel`).
-    """
-    labels = dict(draft.labels)
-    text = draft.locality or labels.get("istio-locality", "")
-    if text:
-        parts = (text if "/" in text else text.replace(".", "/")).split("/", 2)
-        region, zone, subzone = (*parts, "", "")[:3]
-        return (region, zone, subzone)
-    return (
-        labels.get("topology.kubernetes.io/region", ""),
-        labels.get("topology.kubernetes.io/zone", ""),
-        labels.get("topology.istio.io/subzone", ""),
-    )

@@ -341,7 +341,11 @@ def test_parameters_that_nobody_knows_are_invalid() -> None:
     with_parameters = gateway(f"[{HTTP}]") + f"  infrastructure: {{parametersRef: {unknown}}}\n"
     world, resolution = shop(with_parameters, route("all"))
     whole, _ = conditions(resolution, "Gateway", "edge")
-    assert whole == {"Accepted": "False InvalidParameters", "Programmed": "False Invalid"}
+    assert whole == {
+        "Accepted": "False InvalidParameters",
+        "Programmed": "False Invalid",
+        "ResolvedRefs": "True ResolvedRefs",
+    }
     assert codes(resolution) == [
         ("invalid-reference-kind", "Gateway/edge", "spec.infrastructure.parametersRef")
     ]

@@ -206,7 +206,11 @@ def test_hostnames_may_begin_with_a_wildcard() -> None:
             "duplicate-listener",
             "listeners[1]",
         ),
-        ("{name: a, port: 80, protocol: HTTP}\naddresses: [{value: 1.2.3.4}]", "not-honoured", "addresses"),
+        (
+            "{name: a, port: 80, protocol: HTTP}\naddresses: [{value: 1.2.3.4}, {value: 1.2.3.4}]",
+            "duplicate-name",
+            "addresses[1].value",
+        ),
     ],
 )
 def test_the_rules_of_a_gateway(listener: str, code: str, field: str) -> None:

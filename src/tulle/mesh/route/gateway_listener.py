@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from tulle.mesh.ingress import unsupported_addresses
 from tulle.mesh.route import connection_route
 from tulle.mesh.route.attachment import ConnectionRoute, DatagramRoute, GatewayResource
 from tulle.mesh.route.binding import bindings
@@ -37,6 +38,8 @@ _MISDIRECTED = 421
 
 def standard_servers(world: World, hosts: HostCells, gateway: GatewayResource) -> tuple[Server, ...]:
     """What the listeners that can serve ask of the gateway's proxy."""
+    if unsupported_addresses(gateway.spec):
+        return ()
     states = listener_states(world, gateway)
     serving = [state for state in states if state.serves]
     bound = {

@@ -244,11 +244,7 @@ class GatewayTLSConfig(Model):
 class GatewaySpec(Model):
     gateway_class_name: ObjectName
     listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=64)]
-    addresses: Annotated[
-        tuple[GatewaySpecAddress, ...],
-        Field(max_length=16),
-        NotHonoured("a gateway's address is chosen by the mesh"),
-    ] = ()
+    addresses: Annotated[tuple[GatewaySpecAddress, ...], Field(max_length=16)] = ()
     infrastructure: GatewayInfrastructure | None = None
     allowed_listeners: AllowedListeners | None = None
     tls: GatewayTLSConfig | None = None
@@ -261,6 +257,21 @@ class GatewaySpec(Model):
     def _listeners_are_distinct(cls, listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
         check_listeners(listeners)
         return listeners
+
+    @field_validator("addresses")
+    @classmethod
+    def _addresses_are_distinct(
+        cls, addresses: tuple[GatewaySpecAddress, ...]
+    ) -> tuple[GatewaySpecAddress, ...]:
+        for index, each in enumerate(addresses):
+            if each.type in ("IPAddress", "Hostname") and each.value and each in addresses[:index]:
+                raise problem(
+                    "duplicate-name",
+                    f"{each.type} {each.value} stands twice",
+                    remedy="Remove one.",
+                    field=f"[{index}].value",
+                )
+        return addresses
 
 
 _CONTROLLER_NAME = r"^[a-z0-9][-a-z0-9]*(\.[a-z0-9][-a-z0-9]*)*/[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$"
