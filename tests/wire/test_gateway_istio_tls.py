@@ -45,7 +45,7 @@ def _documents(ports: list[int], authority: trustme.CA, clients: trustme.CA) -> 
     first, second = _pair(authority, "httpbin.example.com"), _pair(authority, "helloworld.example.com")
     app = {
         "httpbin": {"ports": [{"port": 8000, "name": "http"}], "command": "httpbin"},
-        "helloworld": {"ports": [{"port": 5000, "name": "http"}], "command": "helloworld"},
+        "helloworld": {"ports": [{"port": 5000}], "command": "helloworld"},  # nobody says what it speaks
         "vault": {"ports": [{"port": 7000, "name": "tcp"}], "command": "vault"},
     }
     servers = [
@@ -157,6 +157,20 @@ async def test_servers_on_one_port_each_ask_what_they_should_of_clients(gateway:
     assert await gateway.ask("httpbin.example.com", "other.example.com") == "refused"
     assert await gateway.ask("httpbin.example.com", "client.example.com", of=trustme.CA()) == "refused"
     assert await gateway.ask("unknown.example.com") == "refused"
+
+
+async def test_http_2_of_a_browser_becomes_what_a_server_speaks_of_which_nobody_says_it(
+    gateway: Edge,
+) -> None:
+    trust = ssl.create_default_context()
+    trust.check_hostname = False
+    gateway.authority.configure_trust(trust)
+    host = "helloworld.example.com"
+    async with httpx2.AsyncClient(verify=trust, http2=True) as client:
+        answer = await client.get(
+            f"https://127.0.0.1:{gateway.https}/", headers={"host": host}, extensions={"sni_hostname": host}
+        )
+    assert (answer.http_version, answer.json()["server"]) == ("HTTP/2", "helloworld")
 
 
 async def test_an_optional_certificate_must_be_right_if_there_is_one(gateway: Edge) -> None:

@@ -131,6 +131,21 @@ def test_the_rules_of_what_makes_pods(kind: str, api_version: str, spec: str, fi
     assert only(document(kind, spec, api_version)).field == field
 
 
+@pytest.mark.parametrize("unset", ["0", "''"])
+def test_no_target_port_is_the_port_itself(unset: str) -> None:
+    (service,), findings = parse(
+        f"""
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec: {{ports: [{{port: 80, targetPort: {unset}}}]}}
+""",
+        "f.yaml",
+    )
+    assert not findings
+    assert service.spec.ports[0].target_port is None
+
+
 def test_endpoints_of_a_service_without_selector() -> None:
     slices = """\
 apiVersion: discovery.k8s.io/v1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tulle.model.schema import (
     Bool,
@@ -24,10 +24,15 @@ _BALANCER = NoEffect("there is no load balancer outside the mesh")
 _NO_SCTP = NotHonoured("TCP and UDP are carried", lambda protocol: protocol == "SCTP")
 
 
+def _or_none(target: Any) -> Any:
+    """What clients in Go write for no port at all (Kubernetes' `SetDefaults_Service`)."""
+    return None if target in (0, "") else target
+
+
 class ServicePort(Model):
     name: DnsLabel | None = None
     port: Port
-    target_port: Port | PortName | None = None
+    target_port: Annotated[Port | PortName | None, BeforeValidator(_or_none)] = None
     """A number, or the name of a container's port. None: the port itself."""
     protocol: Annotated[Transport, _NO_SCTP] = "TCP"
     app_protocol: str | None = None
