@@ -21,8 +21,8 @@ from tulle.ads.wire import DeltaRequest, DeltaResponse
 
 PROXY_TYPES = (CLUSTER, LISTENER)
 """What a proxy is always given all of."""
-SHARED_SECRET = "kubernetes://"  # noqa: S105  the beginning of a resource's name
-"""Secrets with such names come from upstream. All others are the agent's own: keys do not travel."""
+SHARED_SECRETS = ("kubernetes://", "configmap://")
+"""Secrets whose names begin so come from upstream. All others are the agent's own: keys do not travel."""
 
 _UNDECIDED = "?"  # no hash
 
@@ -207,7 +207,7 @@ class Mirror:
         wanted: dict[str, set[str]] = {}
         needs = (need for resource in self._cache.content(self._part) for need in resource.needs)
         for type_url, name in (*needs, *self._extra):
-            own = type_url == SECRET and not name.startswith(SHARED_SECRET)
+            own = type_url == SECRET and not name.startswith(SHARED_SECRETS)
             if type_url not in self._wildcards and not own:
                 wanted.setdefault(type_url, set()).add(name)
         return wanted
