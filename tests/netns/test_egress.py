@@ -17,6 +17,7 @@ TOWN = Path(__file__).with_name("manifests") / "town.yaml"
 FIRST, SECOND = "192.0.2.10", "192.0.2.11"
 """Addresses of the machine that are not the mesh's."""
 NAMES = {"plain.example.": FIRST, "secure.example.": FIRST, "one.example.": FIRST, "two.example.": SECOND}
+NAMES |= {"one.wild.example.": FIRST, "two.wild.example.": SECOND}
 
 pytestmark = pytest.mark.root_only("the machine's addresses and its nameserver are the test's")
 
@@ -30,12 +31,13 @@ def authority() -> trustme.CA:
 def town(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Mesh]:
     folder = tmp_path_factory.mktemp("egress")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("secure.example").configure_cert(context)
+    authority.issue_cert("secure.example", "*.wild.example").configure_cert(context)
     with ExitStack() as stack:
         stack.enter_context(addressed(FIRST, SECOND))
-        for address, port in ((FIRST, 80), (FIRST, 9000), (SECOND, 9000)):
+        for address, port in ((FIRST, 80), (SECOND, 80), (FIRST, 9000), (SECOND, 9000)):
             stack.enter_context(said_at(address, port))
         stack.enter_context(said_at(FIRST, 443, context))
+        stack.enter_context(said_at(SECOND, 443, context))
         through = stack.enter_context(nameserver(NAMES, folder))
         mesh = stack.enter_context(mesh_in(folder / "home"))
         mesh.through = through
@@ -141,3 +143,32 @@ def test_a_service_is_called_by_another_name_and_port(town: Mesh) -> None:
     behind = "endpoints: [{address: echo.town.svc.cluster.local, ports: {http: 80}}]"
     with town.applied(entry("alias", f"{PLAIN.replace('80', '8080')}, {behind}")):
         assert town.request("client.town", "http://alias.example:8080/")["status"] == 200
+
+
+WILD = """
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wild, namespace: town}
+spec:
+  hosts: ["*.wild.example"]
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]
+  resolution: DYNAMIC_DNS
+"""
+
+
+def test_every_host_of_a_domain_has_the_address_that_its_name_has(town: Mesh, authority: trustme.CA) -> None:
+    trusted = authority.cert_pem.bytes().decode()
+    with town.applied(REGISTRY_ONLY), town.applied(WILD):
+        for name, there in (("one", FIRST), ("two", SECOND)):
+            host = f"{name}.wild.example"
+            assert curl(town, f"http://{host}/") == (0, f"{there} {host} plain 200")
+            https = curl(town, "--cacert", "/dev/stdin", f"https://{host}/", text=trusted)
+            assert https == (0, f"{there} {host} tls 200")
+            # Its caller says who it wants, and the proxy where that is.
+            wrong = curl(
+                town, "--connect-to", f"::{FIRST if there == SECOND else SECOND}:", f"http://{host}/"
+            )
+            assert wrong == (0, f"{there} {host} plain 200")
+        assert curl(town, "http://none.wild.example/", "--connect-to", f"::{FIRST}:")[1].endswith(" 503")
+        assert curl(town, "http://plain.example/")[1].endswith(" 502")

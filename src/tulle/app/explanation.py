@@ -178,6 +178,9 @@ def _addresses(cluster: Cluster) -> Iterator[Step]:
         suffix = f".{OUTSIDE}."
         said = ", ".join(dict.fromkeys(name.partition(suffix)[0] for name in names))
         yield Step("endpoints", f"{cluster.name}: the proxy asks DNS for {said}", cluster.origin)
+    elif cluster.discovery is Discovery.DYNAMIC_DNS:
+        said = f"{cluster.name}: the proxy asks DNS for the name that the call says"
+        yield Step("endpoints", said, cluster.origin)
     elif cluster.discovery is Discovery.ORIGINAL_DESTINATION:
         yield Step("endpoints", f"{cluster.name}: the address that was dialled", cluster.origin)
     if cluster.mtls is not None and cluster.mtls.always:

@@ -5,6 +5,7 @@ Read by `listener.py`, `outbound.py` and `gateway.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
@@ -17,12 +18,12 @@ from tulle.mesh.policy.balancing import is_passthrough
 from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import NOTHING, DestinationPolicy, Settings, destination_policy
 from tulle.mesh.policy.locality import order
-from tulle.mesh.policy.settings import governed, governed_chain, governed_datagrams
+from tulle.mesh.policy.settings import governed, governed_chain, governed_datagrams, tunnelled
 from tulle.mesh.resolution import resolved
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells, port_origin
 from tulle.mesh.scope import Scope
-from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.service import Resolution, Service, ServicePort
 from tulle.mesh.tls import OPAQUE, SANITISED, for_datagrams
 from tulle.mesh.view import Cluster, DatagramListener, Discovery, Origin, Protocol, TcpChain, WeightedCluster
 from tulle.mesh.world import World
@@ -91,7 +92,22 @@ class ClusterCells:
 
     def governed_chain(self, then: TcpChain, scope: Scope) -> TcpChain:
         """The chain with what rules say of connections as a whole."""
-        return governed_chain(then, self._settings(then.clusters, scope))
+        made = governed_chain(then, self._settings(then.clusters, scope))
+        policy, destination = self._first(then.clusters, scope)
+        subset = destination.subset if destination is not None and len(then.clusters) == 1 else ""
+        made = tunnelled(made, policy.tunnel(subset))
+        port = self._lookup_port(destination)
+        return made if port is None else replace(made, lookup_port=port)
+
+    def _lookup_port(self, destination: Destination | None) -> int | None:
+        found = self._hosts.port(destination.host, destination.port) if destination is not None else None
+        if found is None or found[0].behind(found[1]).resolution is not Resolution.DYNAMIC_DNS:
+            return None
+        return found[1].target if isinstance(found[1].target, int) else found[1].number
+
+    def looks_up(self, clusters: Iterable[str]) -> bool:
+        """Whether any of these asks DNS for the name that a call says."""
+        return any(self._lookup_port(Destination.of(name)) is not None for name in clusters)
 
     def governed_datagrams(self, listener: DatagramListener, scope: Scope) -> DatagramListener:
         """The same for datagrams."""
@@ -100,12 +116,17 @@ class ClusterCells:
     def _settings(self, clusters: tuple[WeightedCluster, ...], scope: Scope) -> Settings:
         """What is no property of a cluster, for what goes to several: the first decides
         (destination_rule.proto, `idleTimeout`)."""
+        policy, destination = self._first(clusters, scope)
+        return policy.at(destination.port, destination.subset) if destination is not None else NOTHING
+
+    def _first(
+        self, clusters: tuple[WeightedCluster, ...], scope: Scope
+    ) -> tuple[DestinationPolicy, Destination | None]:
         known = (Destination.of(each.cluster) for each in clusters)
         destination = next((each for each in known if each is not None), None)
         if destination is None:
-            return NOTHING
-        policy = self.policy((destination.host, self._hosts.vantage(destination.host, scope)))
-        return policy.at(destination.port, destination.subset)
+            return DestinationPolicy(), None
+        return self.policy((destination.host, self._hosts.vantage(destination.host, scope))), destination
 
 
 def cluster(

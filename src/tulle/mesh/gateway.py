@@ -63,7 +63,7 @@ class GatewayCells:
         connected = [server for server in servers if not server.datagrams]
         for port in sorted({server.port for server in connected}):
             listener, found = _listener(port, [server for server in connected if server.port == port])
-            chains = tuple(self._governed(chain, scope) for chain in listener.chains)
+            chains = tuple(self._governed(chain, scope, found) for chain in listener.chains)
             listeners.append(replace(listener, chains=chains))
             tables += found
         datagrams = tuple(self._clusters.governed_datagrams(each, scope) for each in _datagrams(servers))
@@ -79,11 +79,15 @@ class GatewayCells:
             datagrams=datagrams,
         )
 
-    def _governed(self, chain: GatewayChain, scope: Scope) -> GatewayChain:
-        """A chain with what DestinationRules say of connections."""
-        if not isinstance(chain.then, TcpChain):
-            return chain
-        return replace(chain, then=self._clusters.governed_chain(chain.then, scope))
+    def _governed(self, chain: GatewayChain, scope: Scope, tables: Iterable[RouteTable]) -> GatewayChain:
+        """A chain with what it goes to asks for: DestinationRules of its connections, hosts of its lookup."""
+        then = chain.then
+        if isinstance(then, HttpChain):
+            named = named_clusters(table for table in tables if table.name == then.route_table)
+            return replace(chain, then=replace(then, looks_up=self._clusters.looks_up(named)))
+        if isinstance(then, TcpChain):
+            return replace(chain, then=self._clusters.governed_chain(then, scope))
+        return chain
 
     def _servers(self, workload: Workload) -> list[Server]:
         """Everything that Gateways ask of this proxy, the Gateway that made it first."""

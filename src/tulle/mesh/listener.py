@@ -8,6 +8,8 @@ changes no listener. Read by `outbound.py`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
 from tulle.mesh.outside import outside
@@ -91,7 +93,8 @@ class ListenerCells:
             cidrs = (self._world.settings.service_cidr,)
             chains.append(OutboundChain("mesh", spoken, origin, destination_cidrs=cidrs))
             # What is refused shall be told so (502), and that only HTTP can say.
-            rest = spoken if beyond.http or not any_goes else rest
+            if beyond.http or not any_goes:
+                rest = replace(spoken, looks_up=beyond.looks_up)
         cause = origin or first[0].origin
         otherwise = beyond.otherwise or OutboundChain("outside", rest, cause)
         chains += beyond.chains

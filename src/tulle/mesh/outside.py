@@ -17,7 +17,7 @@ from tulle.mesh.route.host import HostCells, port_origin
 from tulle.mesh.route.istio_connection import tls_routes
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import Scope
-from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.service import Resolution, Service, ServicePort
 from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.view import HttpChain, Origin, OutboundChain, Protocol, Reject, TcpChain, WeightedCluster
 from tulle.mesh.world import World
@@ -32,6 +32,8 @@ class Outside:
     otherwise: OutboundChain | None = None
     http: bool = False
     """Something there is HTTP, so that everything else on this port is looked at as such."""
+    looks_up: bool = False
+    """And the hosts of some requests are looked up."""
 
 
 def outside(world: World, hosts: HostCells, scope: Scope, number: int) -> Outside:
@@ -40,7 +42,7 @@ def outside(world: World, hosts: HostCells, scope: Scope, number: int) -> Outsid
     otherwise: OutboundChain | None = None
     names: set[str] = set()
     ranges: set[str] = set()
-    http = False
+    http = looks_up = False
     for service, port in _entries(world, hosts, scope, number):
         vantage = hosts.vantage(service.host, scope)
         origin = port_origin(service, port)
@@ -48,6 +50,7 @@ def outside(world: World, hosts: HostCells, scope: Scope, number: int) -> Outsid
         through = TcpChain((WeightedCluster(cluster),), cluster)
         if hosts.is_http(service.host, port, vantage):
             http = True
+            looks_up |= service.behind(port).resolution is Resolution.DYNAMIC_DNS
         elif port.protocol is Protocol.TLS:
             for server_names, then, cause in _by_name(world, hosts, service, port, vantage):
                 free = tuple(name for name in server_names if name not in names)
@@ -64,7 +67,7 @@ def outside(world: World, hosts: HostCells, scope: Scope, number: int) -> Outsid
             if hosts.has_table(service.host, port, vantage):
                 spoken = HttpChain(str(number), f"outbound_{number}")
                 chains.append(OutboundChain("http", spoken, origin, application="http"))
-    return Outside(tuple(chains), otherwise, http)
+    return Outside(tuple(chains), otherwise, http, looks_up)
 
 
 def _entries(

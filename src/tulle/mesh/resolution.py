@@ -25,6 +25,8 @@ def resolved(
         return replace(
             made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="", port_override=override
         )
+    if service.resolution is Resolution.DYNAMIC_DNS:
+        return replace(made, discovery=Discovery.DYNAMIC_DNS, endpoint_set="")
     if service.resolution not in _BY_NAME:
         return made
     domain = world.settings.cluster_domain

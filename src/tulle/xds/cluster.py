@@ -8,10 +8,11 @@ from tulle.mesh.view import Cluster, ConnectionPool, Discovery, EndpointSet, Pro
 from tulle.xds import message, tls
 from tulle.xds.bundle import ENDPOINT, MESH, Translated, translated
 from tulle.xds.endpoint import localities
+from tulle.xds.filter.lookup import dns_cache
 from tulle.xds.filter.order import upstream_filters
 from tulle.xds.message import Tree
 from tulle.xds.upstream.balancing import common_options, hash_policy, load_balancing
-from tulle.xds.upstream.origination import behind_proxy_protocol, host_names, originated_tls
+from tulle.xds.upstream.origination import behind_proxy_protocol, host_names, originated_tls, proves_host
 from tulle.xds.upstream.outlier import error_statuses, outlier_detection
 from tulle.xds.upstream.pool import circuit_breakers, common_http_options, connection_options, http2_options
 
@@ -137,6 +138,14 @@ def _discovery(cluster: Cluster) -> Tree:
             port = message.number(cluster.port_override)
             built["original_dst_lb_config"] = {"upstream_port_override": port}
         return built
+    if cluster.discovery is Discovery.DYNAMIC_DNS:
+        dynamic = message.DynamicForwardProxyCluster(
+            dns_cache_config=dns_cache(),
+            # Else Envoy insists on TLS to the host that is asked for.
+            allow_insecure_cluster_options=cluster.tls is None or not proves_host(cluster.tls),
+        )
+        named = message.extension("envoy.clusters.dynamic_forward_proxy", dynamic)
+        return {"cluster_type": named, "lb_policy": "CLUSTER_PROVIDED"}
     if cluster.named_endpoints is not None:
         return _by_name(cluster, cluster.named_endpoints)
     # Happy Eyeballs: tried when the first refuses, or has not answered after 300 ms.

@@ -12,8 +12,8 @@ from tulle.xds import message, tls
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import black_hole, translate_cluster
 from tulle.xds.filter.connection_manager import gateway_manager
-from tulle.xds.filter.order import listener_filters
-from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, chain_proxy
+from tulle.xds.filter.order import connection_filters, listener_filters
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS
 from tulle.xds.filter.udp_proxy import udp_proxy
 from tulle.xds.listener import rejecting, route_needs
 from tulle.xds.message import Tree
@@ -26,12 +26,12 @@ _PIPE_MODE = 0o600
 def _chain(chain: GatewayChain, trust_domain: str) -> Tree:
     then = chain.then
     if isinstance(then, HttpChain):
-        filter_ = gateway_manager(then.stat_prefix, then.route_table)
+        filters = [gateway_manager(then)]
     elif isinstance(then, Reject):
-        filter_ = rejecting(then)
+        filters = [rejecting(then)]
     else:
-        filter_ = chain_proxy(then, CONNECT_ATTEMPTS)
-    built: Tree = {"name": chain.name, "filters": [filter_]}
+        filters = connection_filters(then, CONNECT_ATTEMPTS)
+    built: Tree = {"name": chain.name, "filters": filters}
     if chain.server_names:
         built["filter_chain_match"] = {
             "server_names": list(chain.server_names),

@@ -27,6 +27,15 @@ _HTTP_MANAGER = _EXTENSION + "filters.network.http_connection_manager.v3.http_co
 
 Cluster = _message(_CONFIG + "cluster.v3.cluster_pb2", "Cluster")
 ClusterLoadAssignment = _message(_CONFIG + "endpoint.v3.endpoint_pb2", "ClusterLoadAssignment")
+DynamicForwardProxyCluster = _message(
+    _EXTENSION + "clusters.dynamic_forward_proxy.v3.cluster_pb2", "ClusterConfig"
+)
+DynamicForwardProxy = _message(
+    _EXTENSION + "filters.http.dynamic_forward_proxy.v3.dynamic_forward_proxy_pb2", "FilterConfig"
+)
+SniDynamicForwardProxy = _message(
+    _EXTENSION + "filters.network.sni_dynamic_forward_proxy.v3.sni_dynamic_forward_proxy_pb2", "FilterConfig"
+)
 DnsCluster = _message(_EXTENSION + "clusters.dns.v3.dns_cluster_pb2", "DnsCluster")
 Listener = _message(_CONFIG + "listener.v3.listener_pb2", "Listener")
 RouteConfiguration = _message(_CONFIG + "route.v3.route_pb2", "RouteConfiguration")

@@ -20,8 +20,8 @@ from tulle.xds import message
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cluster
 from tulle.xds.filter.connection_manager import outbound_manager
-from tulle.xds.filter.order import listener_filters, outbound_filters
-from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, chain_proxy, tcp_proxy
+from tulle.xds.filter.order import connection_filters, listener_filters, outbound_filters
+from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS, tcp_proxy
 from tulle.xds.listener import refusal, refuse_link_local, refuse_own_port, rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.route import translate_route_table
@@ -32,13 +32,13 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104  Envoy's wildcard; only redirected connect
 def _filters(chain: OutboundChain, balanced: frozenset[str]) -> list[Tree]:
     then = chain.then
     if isinstance(then, HttpChain):
-        return outbound_filters(outbound_manager(then.stat_prefix, then.route_table))
+        return outbound_filters(outbound_manager(then))
     if isinstance(then, Reject):
         return [rejecting(then)]
     # Where there is one destination only, a second attempt would only double the wait for its refusal.
     several = any(one.cluster in balanced for one in then.clusters)
     attempts = CONNECT_ATTEMPTS if several else 1
-    return [chain_proxy(then, attempts)]
+    return connection_filters(then, attempts)
 
 
 def _match(chain: OutboundChain) -> Tree:

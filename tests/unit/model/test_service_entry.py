@@ -65,7 +65,7 @@ def errors(spec: str, kind: str = "ServiceEntry") -> list[tuple[str, str]]:
             "not-honoured",
             "spec.endpoints[0].address",
         ),
-        ("hosts: ['*.example'], resolution: DYNAMIC_DNS", "not-honoured", "spec.resolution"),
+        ("hosts: [a.example], resolution: DYNAMIC_DNS", "invalid-hostname", "spec.hosts[0]"),
     ],
 )
 def test_what_is_refused(spec: str, code: str, field: str) -> None:

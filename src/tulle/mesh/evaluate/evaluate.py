@@ -108,6 +108,9 @@ def _follow(
         return Outcome(Reason.CLOSED, steps)
     if isinstance(then, TcpChain):
         passes = all(each == _PASSTHROUGH for each in then.clusters)
+        if then.tunnel is not None:
+            method = "POST" if then.tunnel.post else "CONNECT"
+            steps = (*steps, Step("tunnel", f"another proxy is asked for it: {method} {then.tunnel.target}"))
         return Outcome(Reason.PASSED_THROUGH if passes else Reason.FORWARDED, steps, then.clusters)
     if isinstance(call, Connection):
         return Outcome(Reason.ANSWERED, (*steps, Step("request", "it is not HTTP")), status=400)

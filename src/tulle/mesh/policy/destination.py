@@ -24,6 +24,7 @@ from tulle.model.istio import (
     ProxyProtocol,
     RetryBudget,
     TrafficPolicy,
+    TunnelSettings,
 )
 from tulle.model.resource import Resource
 
@@ -85,6 +86,13 @@ class DestinationPolicy:
         kept = _OTHERS if _has_port(own.written, port) else (*_OF_PORTS, *_OTHERS)
         unsaid = {name: getattr(whole, name) for name in kept if getattr(narrow, name) is None}
         return replace(narrow, **unsaid)
+
+    def tunnel(self, subset: str = "") -> TunnelSettings | None:
+        """What connections are wrapped in. Ports say nothing of it, and a subset has its own or none (Istio,
+        tunnelingconfig.Apply)."""
+        own = dict(self.subsets).get(subset) if subset else None
+        written = own.written if own is not None else self.written
+        return written.tunnel if written is not None else None
 
 
 def _has_port(written: TrafficPolicy, port: int) -> bool:

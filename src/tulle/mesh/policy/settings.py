@@ -10,7 +10,8 @@ from tulle.mesh.policy.destination import NOTHING, Settings
 from tulle.mesh.policy.locality import spread
 from tulle.mesh.policy.outlier import outlier_detection
 from tulle.mesh.policy.pool import connection_pool, idle_seconds
-from tulle.mesh.view import Cluster, DatagramListener, HashKey, HashSource, TcpChain
+from tulle.mesh.view import Cluster, DatagramListener, HashKey, HashSource, TcpChain, Tunnel
+from tulle.model.istio import TunnelSettings
 
 _VERSIONS = {"V1": 1, "V2": 2}
 
@@ -56,3 +57,11 @@ def governed_datagrams(listener: DatagramListener, settings: Settings) -> Datagr
 
 def _by_source_address(settings: Settings) -> bool:
     return HashKey(HashSource.SOURCE_ADDRESS) in load_balancing(settings.load_balancer).hash_keys
+
+
+def tunnelled(then: TcpChain, written: TunnelSettings | None) -> TcpChain:
+    """A chain whose connections go through another proxy, if they shall (DestinationRule, `tunnel`)."""
+    if written is None:
+        return then
+    host = f"[{written.target_host}]" if ":" in written.target_host else written.target_host
+    return replace(then, tunnel=Tunnel(f"{host}:{written.target_port}", post=written.protocol == "POST"))

@@ -51,6 +51,7 @@ from tulle.mesh.view.listener import (
     OutboundListener,
     Reject,
     TcpChain,
+    Tunnel,
 )
 from tulle.mesh.view.origin import Origin, Protocol
 from tulle.mesh.view.proxyless import Proxyless, Target
@@ -138,6 +139,7 @@ __all__ = [
     "Spread",
     "Target",
     "TcpChain",
+    "Tunnel",
     "Upstream",
     "ValueMatch",
     "View",

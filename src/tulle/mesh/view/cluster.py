@@ -13,6 +13,7 @@ class Discovery(StrEnum):
     STATIC = "static"  # `addresses` of the cluster
     ORIGINAL_DESTINATION = "original_dst"
     DNS = "dns"  # every address that the names of `named_endpoints` have
+    DYNAMIC_DNS = "dynamic_dns"  # the name that each call says, in its Host header or as its server name
     DNS_ONE = "dns_one"  # of the addresses that the name has, one for each new connection
 
 

@@ -17,6 +17,18 @@ class HttpChain:
 
     route_table: str
     stat_prefix: str
+    looks_up: bool = False
+    """Some clusters of its routes are of DYNAMIC_DNS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A connection inside of an HTTP request to another proxy."""
+
+    target: str
+    """HOST:PORT that the other proxy is asked to connect to."""
+    post: bool = False
+    """By POST in place of CONNECT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,9 @@ class TcpChain:
     """The age at which a connection is closed."""
     by_source_address: bool = False
     """What clusters that balance by hash go by."""
+    tunnel: Tunnel | None = None
+    lookup_port: int | None = None
+    """The port of the server name's address that is dialled, where the cluster is of DYNAMIC_DNS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from tulle.model.istio.destination_rule import (
     RetryBudget,
     Subset,
     TrafficPolicy,
+    TunnelSettings,
 )
 from tulle.model.istio.fault import HTTPFaultInjection
 from tulle.model.istio.gateway import (
@@ -103,6 +104,7 @@ __all__ = [
     "TLSRoute",
     "TcpKeepalive",
     "TrafficPolicy",
+    "TunnelSettings",
     "UriMatch",
     "VirtualServiceSpec",
     "WorkloadEntrySpec",

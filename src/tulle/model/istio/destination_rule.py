@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
 
 from tulle.model.istio.client_tls import ClientTLSSettings
 from tulle.model.istio.connection_pool import ConnectionPoolSettings, OutlierDetection
-from tulle.model.istio.host import WildcardHost
+from tulle.model.istio.host import WildcardHost, is_address, is_full_name
 from tulle.model.istio.labels import SelectedLabels, WrittenLabels
 from tulle.model.istio.load_balancer import Count, LoadBalancerSettings
-from tulle.model.istio.shared import POLICY_LATER, Namespaces
+from tulle.model.istio.shared import Namespaces
 from tulle.model.remark import Remark
 from tulle.model.schema import (
     AnyDuration,
@@ -32,9 +32,16 @@ from tulle.model.schema import (
 )
 
 
+def _check_target(host: str) -> str:
+    if not is_address(host) and not is_full_name(host):
+        message = f"“{host}” is neither a full name nor an IP address"
+        raise problem("invalid-hostname", message, remedy="Write such a one.")
+    return host
+
+
 class TunnelSettings(Model):
     protocol: Literal["", "CONNECT", "POST"] = "CONNECT"
-    target_host: Annotated[str, Field(min_length=1)]
+    target_host: Annotated[str, Field(min_length=1), AfterValidator(_check_target)]
     target_port: Port
 
 
@@ -96,7 +103,7 @@ class TrafficPolicy(Model):
     outlier_detection: OutlierDetection | None = None
     tls: ClientTLSSettings | None = None
     port_level_settings: Annotated[tuple[PortTrafficPolicy, ...], Field(max_length=4096)] = ()
-    tunnel: Annotated[TunnelSettings | None, POLICY_LATER] = None
+    tunnel: TunnelSettings | None = None
     proxy_protocol: ProxyProtocol | None = None
     retry_budget: RetryBudget | None = None
 

@@ -15,7 +15,7 @@ from tulle.model.istio.labels import SelectedLabels
 from tulle.model.istio.shared import Namespaces, check_protocol
 from tulle.model.istio.workload_entry import PortLabel, WorkloadEntrySpec
 from tulle.model.remark import Remark
-from tulle.model.schema import Model, NotHonoured, Port, problem
+from tulle.model.schema import Model, Port, problem
 
 Resolution = Literal["NONE", "STATIC", "DNS", "DNS_ROUND_ROBIN", "DYNAMIC_DNS"]
 _BY_NAME = ("DNS", "DNS_ROUND_ROBIN")
@@ -43,9 +43,7 @@ class ServiceEntrySpec(Model):
     addresses: Annotated[tuple[Annotated[Subnet, Field(max_length=64)], ...], Field(max_length=256)] = ()
     ports: Annotated[tuple[ServicePort, ...], Field(max_length=256)] = ()
     location: Literal["MESH_EXTERNAL", "MESH_INTERNAL"] = "MESH_EXTERNAL"
-    resolution: Annotated[
-        Resolution, NotHonoured("names are not looked up call by call", lambda said: said == "DYNAMIC_DNS")
-    ] = "NONE"
+    resolution: Resolution = "NONE"
     endpoints: Annotated[tuple[WorkloadEntrySpec, ...], Field(max_length=4096)] = ()
     workload_selector: ServiceEntrySelector | None = None
     export_to: Namespaces = ()

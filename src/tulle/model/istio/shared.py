@@ -13,7 +13,6 @@ from tulle.model.schema import (
     DnsLabel,
     Int,
     Model,
-    NotHonoured,
     Port,
     check_dns_label,
     check_regex,
@@ -21,8 +20,6 @@ from tulle.model.schema import (
     own_namespace,
     problem,
 )
-
-POLICY_LATER = NotHonoured("it comes with the traffic policies")
 
 
 def _check_namespace(namespace: str, index: int) -> None:

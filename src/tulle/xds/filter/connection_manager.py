@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tulle.mesh.view import HttpChain
 from tulle.xds import message
 from tulle.xds.filter.order import inbound_http_filters, outbound_http_filters
 from tulle.xds.filter.sanitise import sanitise
@@ -62,18 +63,18 @@ def _connection_manager(stat_prefix: str, fields: Tree) -> Tree:
     return message.extension("envoy.filters.network.http_connection_manager", built)
 
 
-def _by_name(route_table: str) -> Tree:
+def _by_name(then: HttpChain) -> Tree:
     """Routes that people may write, and the filters that routes may switch on."""
     return {
-        "http_filters": outbound_http_filters(),
-        "rds": {"route_config_name": route_table, "config_source": message.over_ads()},
+        "http_filters": outbound_http_filters(lookup=then.looks_up),
+        "rds": {"route_config_name": then.route_table, "config_source": message.over_ads()},
     }
 
 
-def outbound_manager(stat_prefix: str, route_table: str) -> Tree:
+def outbound_manager(then: HttpChain) -> Tree:
     """A sidecar, towards the mesh. It stands for its application, so `x-forwarded-for` stays as that wrote it
     (Istio's sidecars: `use_remote_address` false, nothing appended)."""
-    return _connection_manager(stat_prefix, {"use_remote_address": message.NO, **_by_name(route_table)})
+    return _connection_manager(then.stat_prefix, {"use_remote_address": message.NO, **_by_name(then)})
 
 
 def inbound_manager(stat_prefix: str, routes: Tree) -> Tree:
@@ -105,13 +106,13 @@ def application_manager(stat_prefix: str, routes: Tree) -> Tree:
     )
 
 
-def gateway_manager(stat_prefix: str, route_table: str) -> Tree:
+def gateway_manager(then: HttpChain) -> Tree:
     """The edge: the peer is the client, and its address is appended to `x-forwarded-for`."""
     return _connection_manager(
-        stat_prefix,
+        then.stat_prefix,
         {
             "use_remote_address": message.YES,
             "preserve_external_request_id": True,
-            **_by_name(route_table),
+            **_by_name(then),
         },
     )

@@ -11,7 +11,8 @@ HTTP filters, from the caller's side to the other:
    about it, and answers of the filters behind it are the server's, too;
 2. `fault` fails in place of the server, so a session has nothing to say about it;
 3. `session` chooses the endpoint right before
-4. `router`, which ends the chain.
+4. `lookup`, only where hosts have to be found call by call, and
+5. `router`, which ends the chain.
 
 Where routes come over RDS the first three are always there, switched off (`disabled`): a route that wants one
 switches it on in its own configuration, and no listener changes, whose connections would be closed (decision
@@ -35,15 +36,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tulle.mesh.view import MutualTls
+from tulle.mesh.view import MutualTls, TcpChain
 from tulle.xds.filter import inspector
 from tulle.xds.filter.authorise import only_proxies
 from tulle.xds.filter.caller import caller, upstream_codec
 from tulle.xds.filter.cors import cors
 from tulle.xds.filter.destination import destination
 from tulle.xds.filter.fault import fault
+from tulle.xds.filter.lookup import http_lookup, name_lookup
 from tulle.xds.filter.router import router
 from tulle.xds.filter.session import session
+from tulle.xds.filter.tcp_proxy import chain_proxy
 from tulle.xds.message import Tree
 
 
@@ -52,9 +55,15 @@ def outbound_filters(manager: Tree) -> list[Tree]:
     return [destination(), manager]
 
 
-def outbound_http_filters() -> list[Tree]:
-    """Of HTTP that leaves for the mesh, at a sidecar or a gateway."""
-    return [cors(), fault(), session(), router()]
+def connection_filters(then: TcpChain, connect_attempts: int) -> list[Tree]:
+    """The network filters of a chain that passes bytes on, to an address that may have to be found first."""
+    found = [] if then.lookup_port is None else [name_lookup(then.lookup_port)]
+    return [*found, chain_proxy(then, connect_attempts)]
+
+
+def outbound_http_filters(*, lookup: bool) -> list[Tree]:
+    """Of HTTP that leaves for the mesh, at a sidecar or a gateway. `lookup`: some hosts have to be found."""
+    return [cors(), fault(), session(), *((http_lookup(),) if lookup else ()), router()]
 
 
 def inbound_http_filters() -> list[Tree]:

@@ -59,4 +59,6 @@ def chain_proxy(then: TcpChain, connect_attempts: int) -> Tree:
         fields["max_downstream_connection_duration"] = message.seconds(then.connection_seconds)
     if then.by_source_address:
         fields["hash_policy"] = [{"source_ip": {}}]
+    if then.tunnel is not None:
+        fields["tunneling_config"] = {"hostname": then.tunnel.target, "use_post": then.tunnel.post}
     return tcp_proxy(then.clusters, then.stat_prefix, connect_attempts=connect_attempts, more=fields)

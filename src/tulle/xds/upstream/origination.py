@@ -40,12 +40,17 @@ def originated_tls(tls: OriginatedTls, http2: bool) -> Tree:
     return message.extension(TLS_SOCKET, message.UpstreamTls(common_tls_context=common, sni=tls.sni))
 
 
+def proves_host(tls: OriginatedTls) -> bool:
+    """Whether a server has to prove that it is the host that a request is for."""
+    return not tls.sni and tls.verify and not tls.names
+
+
 def host_names(tls: OriginatedTls) -> Tree:
     """core.v3.UpstreamHttpProtocolOptions: SNI and the server's name by the Host header, where nothing is
     written (Istio's `setAutoSniAndAutoSanValidation`)."""
     if tls.sni:
         return {}
-    return {"auto_sni": True, "auto_san_validation": tls.verify and not tls.names}
+    return {"auto_sni": True, "auto_san_validation": proves_host(tls)}
 
 
 def behind_proxy_protocol(version: int, socket: Tree | None) -> Tree:
