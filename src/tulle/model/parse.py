@@ -1,14 +1,11 @@
-"""YAML text to resources and findings: the only place that knows YAML.
+"""YAML text to resources and findings: with `node.py` the only place that knows YAML.
 
-PyYAML composes nodes (C loader), whose marks give the place of every field; values are made from them here,
-with YAML 1.1's rules as Kubernetes' own reader has them, which means: no sexagesimal numbers and no dates.
+The marks of PyYAML's nodes give the place of every field; values are made from them here.
 Read by `source/`, by the API and by the command line.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,15 +16,13 @@ from tulle.model.admit import admit
 from tulle.model.distinct import distinct
 from tulle.model.document import Document, step
 from tulle.model.findings import Finding, Severity
+from tulle.model.node import MAXIMUM_DEPTH, TAG, Refused, compose, scalar, unknown_tag
 from tulle.model.resource import Place, Resource
-from tulle.model.schema import WrittenFloat
 
 MAXIMUM_BYTES = 16 * 1024 * 1024
 """Of one file."""
 MAXIMUM_DOCUMENTS = 10_000
 """In one file, the items of a List counted singly."""
-MAXIMUM_DEPTH = 64
-"""Of nesting. Published schemas need less than 20."""
 MAXIMUM_ALIASED = 100_000
 """Values that come from aliases: a few lines of aliases of aliases can stand for billions of values."""
 
@@ -58,17 +53,17 @@ def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
         ]
     documents: list[Document] = []
     try:
-        for node in _compose(text):
+        for node in compose(text):
             for document in reader.documents(node):
                 documents.append(document)
                 if len(documents) > MAXIMUM_DOCUMENTS:
-                    raise _Refused(
+                    raise Refused(
                         node,
                         "too-large",
                         f"there are more than {MAXIMUM_DOCUMENTS} documents",
                         "Split the file.",
                     )
-    except _Refused as refused:
+    except Refused as refused:
         mark = refused.mark
         reader.findings.append(
             reader.finding(mark.line + 1, mark.column + 1, refused.code, str(refused), refused.remedy)
@@ -82,91 +77,6 @@ def read(text: str, file: str) -> tuple[list[Document], list[Finding]]:
             reader.finding(line, column, "invalid-yaml", f"{error.reason}", "Remove the character.")
         )
     return documents, reader.findings
-
-
-def _compose(text: str) -> Iterator[Node]:
-    text = _spaces_for_tabs(text)
-    _check_depth(text)
-    loader = yaml.CSafeLoader(text)
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None:
-                yield node
-    finally:
-        loader.dispose()
-
-
-def _check_depth(text: str) -> None:
-    """The composer recurses in C and would overflow its stack: count the depth in the flat events first."""
-    depth = 0
-    loader = yaml.CSafeLoader(text)
-    try:
-        while loader.check_event():
-            event = loader.get_event()
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if event is not None and depth > MAXIMUM_DEPTH:
-                message = f"it is nested more than {MAXIMUM_DEPTH} deep"
-                raise _Refused(event, "too-large", message, "Make it flatter.")
-    except yaml.YAMLError:
-        return  # the composer comes to the same place, and says so
-    finally:
-        loader.dispose()
-
-
-def _spaces_for_tabs(text: str) -> str:
-    """JSON may be indented with tabs, YAML may not; a JSON string holds no bare tab, so columns stay."""
-    if "\t" in text and text.lstrip()[:1] in ("{", "["):
-        try:
-            json.loads(text)
-        except (ValueError, RecursionError):
-            return text
-        return text.replace("\t", " ")
-    return text
-
-
-class _Refused(Exception):  # noqa: N818  it ends the reading of one file and is not an error of ours
-    def __init__(self, at: Node | yaml.Event, code: str, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.mark: Any = at.start_mark
-        self.code = code
-        self.remedy = remedy
-
-
-def _unknown_tag(node: Node) -> _Refused:
-    return _Refused(node, "invalid-yaml", f"the tag {node.tag} is not known", "Remove the tag.")
-
-
-_TAG = "tag:yaml.org,2002:"
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
-_OTHER_BASE = re.compile(r"[-+]?0(x[0-9a-fA-F_]+|o?[0-7_]+|b[01_]+)")
-_FRACTION = re.compile(r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9_]+)([eE][-+]?[0-9]+)?")
-
-
-def _scalar(node: ScalarNode) -> Any:
-    """A scalar's value. What is neither null, truth value nor number is text."""
-    text = node.value
-    plain = not node.style
-    match node.tag.removeprefix(_TAG):
-        case "null":
-            return None
-        case "bool":
-            return text.lower() in ("yes", "true", "on")
-        case "int" if _DECIMAL.fullmatch(text):
-            return int(text.replace("_", ""))
-        case "int" | "str" if plain and _OTHER_BASE.fullmatch(text):
-            digits = text.replace("_", "")
-            octal = re.sub(r"^([-+]?)0([0-7]+)$", r"\g<1>0o\2", digits)
-            return int(octal, 0)
-        case "float" | "str" if plain and _FRACTION.fullmatch(text):
-            return WrittenFloat(text.replace("_", ""))
-        case "str" | "int" | "float" | "timestamp" | "value" | "binary" | "merge":
-            return text
-        case _:
-            raise _unknown_tag(node)
 
 
 class _Reader:
@@ -185,10 +95,10 @@ class _Reader:
 
     def documents(self, node: Node) -> Iterator[Document]:
         """The document, or the items of a List; nothing for an empty one."""
-        if isinstance(node, ScalarNode) and node.tag == f"{_TAG}null":
+        if isinstance(node, ScalarNode) and node.tag == f"{TAG}null":
             return
         if not isinstance(node, MappingNode):
-            raise _Refused(
+            raise Refused(
                 node,
                 "wrong-type",
                 "a document is a mapping",
@@ -212,17 +122,17 @@ class _Reader:
     def _value(self, node: Node, path: str, places: dict[str, Place], around: tuple[Node, ...]) -> Any:
         self._nodes += 1
         if self._nodes > self._maximum:
-            raise _Refused(node, "too-large", "its aliases stand for too many values", "Use fewer aliases.")
+            raise Refused(node, "too-large", "its aliases stand for too many values", "Use fewer aliases.")
         if isinstance(node, ScalarNode):
-            return _scalar(node)
-        if node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
-            raise _unknown_tag(node)
+            return scalar(node)
+        if node.tag not in (f"{TAG}map", f"{TAG}seq"):
+            raise unknown_tag(node)
         if len(around) >= MAXIMUM_DEPTH:
-            raise _Refused(
+            raise Refused(
                 node, "too-large", f"it is nested more than {MAXIMUM_DEPTH} deep", "Make it flatter."
             )
         if any(each is node for each in around):
-            raise _Refused(node, "invalid-yaml", "an anchor contains itself", "Write it without an alias.")
+            raise Refused(node, "invalid-yaml", "an anchor contains itself", "Write it without an alias.")
         around = (*around, node)
         if isinstance(node, SequenceNode):
             return self._sequence(node, path, places, around)
@@ -245,12 +155,12 @@ class _Reader:
         values: dict[str, Any] = {}
         written: dict[str, Node] = {}
         for key, item in node.value:
-            if isinstance(key, ScalarNode) and key.tag == f"{_TAG}merge":
+            if isinstance(key, ScalarNode) and key.tag == f"{TAG}merge":
                 self._merge(item, path, places, around, values)
         for key, item in node.value:
             if not isinstance(key, ScalarNode):
-                raise _Refused(key, "invalid-yaml", "a key must be a text", "Quote it, or check the braces.")
-            if key.tag == f"{_TAG}merge":
+                raise Refused(key, "invalid-yaml", "a key must be a text", "Quote it, or check the braces.")
+            if key.tag == f"{TAG}merge":
                 continue
             name = key.value
             at = step(path, name)
@@ -285,7 +195,7 @@ class _Reader:
         sources = node.value if isinstance(node, SequenceNode) else [node]
         for source in reversed(sources):
             if not isinstance(source, MappingNode):
-                raise _Refused(source, "invalid-yaml", "<< merges mappings only", "Write the keys out.")
+                raise Refused(source, "invalid-yaml", "<< merges mappings only", "Write the keys out.")
             values |= self._value(source, path, places, around)
 
 

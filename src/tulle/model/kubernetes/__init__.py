@@ -7,6 +7,7 @@ from tulle.model.kubernetes.config import (
     SecretSpec,
     ServiceAccountSpec,
 )
+from tulle.model.kubernetes.environment import EnvFromSource, EnvVar, EnvVarSource
 from tulle.model.kubernetes.ingress import (
     CLASS_ANNOTATION,
     DEFAULT_ANNOTATION,
@@ -18,9 +19,6 @@ from tulle.model.kubernetes.ingress import (
 from tulle.model.kubernetes.pod import (
     Container,
     ContainerPort,
-    EnvFromSource,
-    EnvVar,
-    EnvVarSource,
     PodSpec,
     PodTemplateSpec,
     Probe,

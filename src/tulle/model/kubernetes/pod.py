@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from tulle.model.kubernetes.environment import EnvFromSource, EnvVar
 from tulle.model.label import Labels
 from tulle.model.schema import (
     Bool,
     DnsLabel,
     DnsName,
-    EnvironmentName,
     HeaderName,
     Int,
     Model,
@@ -29,64 +29,6 @@ _PROCESS = NoEffect("a process runs with the rights and the resources of the mes
 _SCHEDULING = NoEffect("there is no scheduler: it runs on this machine")
 _IMAGE = NoEffect("no image is pulled: a command runs")
 _VOLUME = NoEffect("ConfigMap, Secret and emptyDir volumes are mounted, others are left out")
-
-
-class KeySelector(Model):
-    """A key of a ConfigMap or Secret."""
-
-    name: DnsName
-    key: str
-    optional: Bool = False
-
-
-class ObjectFieldSelector(Model):
-    api_version: str = "v1"
-    field_path: str
-
-
-class EnvVarSource(Model):
-    config_map_key_ref: KeySelector | None = None
-    secret_key_ref: KeySelector | None = None
-    field_ref: ObjectFieldSelector | None = None
-    resource_field_ref: Annotated[Any, NotHonoured("a process has no resource limits to tell")] = None
-    file_key_ref: Annotated[Any, NotHonoured("environment from files of a volume is not read")] = None
-
-    @model_validator(mode="after")
-    def _one(self) -> EnvVarSource:
-        exactly_one(
-            self, "config_map_key_ref", "secret_key_ref", "field_ref", "resource_field_ref", "file_key_ref"
-        )
-        return self
-
-
-class EnvVar(Model):
-    name: EnvironmentName
-    value: str = ""
-    value_from: EnvVarSource | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> EnvVar:
-        if self.value and self.value_from is not None:
-            exactly_one(self, "value", "value_from")
-        return self
-
-
-class ObjectSelector(Model):
-    """A whole ConfigMap or Secret."""
-
-    name: DnsName
-    optional: Bool = False
-
-
-class EnvFromSource(Model):
-    prefix: str = ""
-    config_map_ref: ObjectSelector | None = None
-    secret_ref: ObjectSelector | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> EnvFromSource:
-        exactly_one(self, "config_map_ref", "secret_ref")
-        return self
 
 
 class ContainerPort(Model):
