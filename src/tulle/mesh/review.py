@@ -13,11 +13,11 @@ from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.gateway import GatewayCells, gateways_of
 from tulle.mesh.ingress_class import INGRESS
-from tulle.mesh.policy.credential import credential_fault
-from tulle.mesh.policy.destination import DestinationRule, rule_host
 from tulle.mesh.problem import Problem, info, warning
+from tulle.mesh.review_destination import review_destination_rule
 from tulle.mesh.review_gateway import CODES, review_class, review_gateway, review_listener_set, review_policy
 from tulle.mesh.review_ingress import review_ingress
+from tulle.mesh.review_sidecar import review_service_entry, review_sidecar, review_workload_entry
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
@@ -37,6 +37,8 @@ from tulle.mesh.route.istio_tls import tls_faults
 from tulle.mesh.route.parent import verdict
 from tulle.mesh.route.route_rule import faults
 from tulle.mesh.service_declaration import SERVICE_ENTRY
+from tulle.mesh.service_entry import WORKLOAD_ENTRY
+from tulle.mesh.sidecar import SIDECAR
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.gateway_api import L4RouteRule
@@ -53,6 +55,9 @@ _KINDS = (
     VIRTUAL_SERVICE,
     DESTINATION_RULE,
     ISTIO_GATEWAY,
+    SIDECAR,
+    SERVICE_ENTRY,
+    WORKLOAD_ENTRY,
     INGRESS,
 )
 
@@ -92,7 +97,13 @@ class ReviewCells:
             case kind if kind == VIRTUAL_SERVICE:
                 return tuple(review_virtual_service(self._world, self._hosts, self._clusters, resource))
             case kind if kind == DESTINATION_RULE:
-                return tuple(self._destination_rule(resource))
+                return tuple(review_destination_rule(self._world, self._hosts.attachments, resource))
+            case kind if kind == SIDECAR:
+                return tuple(review_sidecar(self._world, resource))
+            case kind if kind == SERVICE_ENTRY:
+                return tuple(review_service_entry(self._world, resource))
+            case kind if kind == WORKLOAD_ENTRY:
+                return tuple(review_workload_entry(self._world, resource))
             case kind if kind == INGRESS:
                 return tuple(review_ingress(self._world, self._gateways, resource))
             case _:
@@ -126,28 +137,6 @@ class ReviewCells:
 
     # -- Istio -----------------------------------------------------------------------------------
 
-    def _destination_rule(self, rule: DestinationRule) -> Iterator[Problem]:
-        host = rule_host(self._world, rule)
-        if "*" in host:
-            return
-        service = self._world.service(host)
-        if service is None:
-            message = f"there is no service {host}"
-            remedy = "Apply the service, or correct the host."
-            yield warning(rule, "spec.host", _NOT_FOUND, message, remedy)
-            return
-        policy = rule.spec.traffic_policy
-        wrong = credential_fault(self._world, rule, policy.tls) if policy is not None and policy.tls else ""
-        if wrong:
-            remedy = "Apply the Secret in the namespace of the proxy that shall use it."
-            yield warning(rule, "spec.trafficPolicy.tls.credentialName", "invalid-certificate", wrong, remedy)
-        for index, subset in enumerate(rule.spec.subsets):
-            labels = tuple(sorted({*(service.selector or ()), *subset.labels.items()}))
-            if service.selector is not None and not self._world.selected(service.namespace, labels):
-                message = f"no workload behind {host} has the labels of subset {subset.name}"
-                remedy = "Compare them with the labels of the pod templates."
-                yield warning(rule, f"spec.subsets[{index}].labels", "selects-nothing", message, remedy)
-
     def _istio_gateway(self, gateway: IstioGateway) -> Iterator[Problem]:
         proxies = [
             proxy
@@ -168,6 +157,7 @@ class ReviewCells:
                     yield warning(gateway, f"{field}.tls.{name}", "invalid-certificate", wrong, remedy)
             number = server.port.number
             for proxy in proxies:
+                yield from self._same_name(gateway, proxy, server, field)
                 first = self._first_at(proxy, number)
                 if first is not None and is_plain_http(first[1]) != is_plain_http(server):
                     message = (
@@ -176,6 +166,23 @@ class ReviewCells:
                     )
                     remedy = "Give plain HTTP and everything else ports of their own."
                     yield warning(gateway, f"{field}.port", "listener-conflict", message, remedy)
+
+    def _same_name(
+        self, gateway: IstioGateway, proxy: Workload, server: Server, field: str
+    ) -> Iterator[Problem]:
+        """Of TLS servers of one port and one host the oldest Gateway's is asked."""
+        if is_plain_http(server):
+            return
+        for older in gateways_of(self._world, proxy):
+            if older.key == gateway.key:
+                return
+            for each in older.spec.servers:
+                shared = [host for host in server.hosts if host in each.hosts]
+                if each.port.number == server.port.number and shared and not is_plain_http(each):
+                    message = f"{older.key}, which is older, serves {shared[0]} at port {each.port.number}"
+                    at = f"{field}.hosts[{server.hosts.index(shared[0])}]"
+                    remedy = "Write one server for the host, or give one of them another port."
+                    yield warning(gateway, at, "listener-conflict", message, remedy)
 
     def _first_at(self, proxy: Workload, port: int) -> tuple[IstioGateway, Server] | None:
         """The server that decides what a port of a gateway's proxy is."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.problem import Problem, warning
+from tulle.mesh.review_export import review_export
 from tulle.mesh.route import istio
 from tulle.mesh.route.attachment import ISTIO_GATEWAY, bound_gateways
 from tulle.mesh.route.common import Destination
@@ -36,6 +37,7 @@ def review_virtual_service(
     world: World, hosts: HostCells, clusters: ClusterCells, resource: VirtualService
 ) -> Iterator[Problem]:
     spec = resource.spec
+    yield from review_export(world, resource)
     routes = (
         *((f"spec.http[{index}]", route.route, _ANSWERED) for index, route in enumerate(spec.http)),
         *((f"spec.tls[{index}]", route.route, _CLOSED) for index, route in enumerate(spec.tls)),

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.istio.host import DestinationHost, Subnet, is_address, is_full_name
 from tulle.model.istio.labels import SelectedLabels
-from tulle.model.istio.shared import Namespaces, check_protocol
+from tulle.model.istio.shared import ServiceNamespaces, check_protocol
 from tulle.model.istio.workload_entry import PortLabel, WorkloadEntrySpec
 from tulle.model.remark import Remark
 from tulle.model.schema import Model, Port, problem
@@ -46,7 +46,7 @@ class ServiceEntrySpec(Model):
     resolution: Resolution = "NONE"
     endpoints: Annotated[tuple[WorkloadEntrySpec, ...], Field(max_length=4096)] = ()
     workload_selector: ServiceEntrySelector | None = None
-    export_to: Namespaces = ()
+    export_to: ServiceNamespaces = ()
     subject_alt_names: tuple[str, ...] = ()
 
     def remarks(self) -> Iterator[Remark]:

@@ -76,8 +76,14 @@ def check_protocol(value: str) -> str:
     return value
 
 
+def _check_services_namespaces(namespaces: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    return namespaces if namespaces == ("~",) else _check_namespaces(namespaces, info)
+
+
 Namespaces = Annotated[tuple[str, ...], AfterValidator(_check_namespaces)]
 """An `exportTo`: “*” everywhere, “.” here, or names of namespaces (Istio, `validateExportTo`)."""
+ServiceNamespaces = Annotated[tuple[str, ...], AfterValidator(_check_services_namespaces)]
+"""The same of a ServiceEntry, which may be for nobody: “~” alone."""
 
 
 MatchedPort = Annotated[Int, Field(ge=0, le=65535), AfterValidator(lambda port: port or None)] | None
