@@ -6,6 +6,7 @@ behind the clusters is what the World knows of it now. Read by the API's facade 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from tulle.api.contract import ExplainRequest, Explanation, ExplanationOutcome, ExplanationStep, Share
 from tulle.api.mesh import Absent, Malformed
 from tulle.app.because import because
+from tulle.app.explanation_settings import settings_said
 from tulle.mesh.evaluate import (
     Connection,
     Outcome,
@@ -50,6 +52,10 @@ class _Explainer:
         view = self._resolution.resolve(at)
         workload = view.workloads[0]
         scheme, host, port, path = _split(asked.url)
+        _check_tokens(asked)
+        if workload.gateway is None and _is_loopback(host):
+            message = f"{host} is the workload's own: the mesh does not see what goes there"
+            raise Malformed(message, "write the name of a service")
         if workload.gateway is not None:
             names: list[Step] = []
             outcome = evaluate_gateway(workload.gateway, _call(asked, scheme, host, port, path, _OUTSIDE))
@@ -122,7 +128,9 @@ class _Explainer:
                 continue
             found += _addresses(cluster)
             query = queries.get(cluster.endpoint_set or cluster.name)
+            policy = self._resolution.policy_origin(at, cluster.name)
             if query is None:
+                found += [Step(step, said, policy) for step, said in settings_said(cluster, ())]
                 continue
             endpoints = self._world.endpoints(query).endpoints
             healthy = [each for each in endpoints if each.healthy]
@@ -132,11 +140,7 @@ class _Explainer:
             said += f": {', '.join(shown)}" if shown else ""
             said += ", ..." if len(healthy) > _SHOWN_ENDPOINTS else ""
             found.append(Step("endpoints", said, cluster.origin))
-            keys = [f"{key.source} {key.name}".strip() for key in cluster.balancing.hash_keys]
-            if keys:
-                found.append(
-                    Step("stickiness", f"the endpoint is chosen by {', '.join(keys)}", cluster.origin)
-                )
+            found += [Step(step, said, policy) for step, said in settings_said(cluster, endpoints)]
             if healthy and cluster.tls is None and not _is_asked_for(cluster):
                 sanitised = cluster.mtls is not None and cluster.mtls.alpn == SANITISED
                 found += self._server_side(healthy[0], sanitised)
@@ -199,6 +203,27 @@ def _takes(inbound: Inbound, port: int) -> str:
         InboundMtls.PERMISSIVE: "plaintext too",
         InboundMtls.DISABLE: "plaintext only",
     }[mode]
+
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
+"""A method, and the name of a header (RFC 9110, 5.6.2)."""
+
+
+def _check_tokens(asked: ExplainRequest) -> None:
+    """Raises Malformed for what no client could send."""
+    if not _TOKEN.fullmatch(asked.method):
+        raise Malformed(f"'{asked.method}' is no method of HTTP", "write GET, POST, ...")
+    for name, value in asked.headers:
+        if not _TOKEN.fullmatch(name):
+            raise Malformed(
+                f"'{name}' is no name of a header", "write -H 'NAME: VALUE', without blanks in NAME"
+            )
+        if any(character < " " and character != "\t" for character in value):
+            raise Malformed(f"the value of header {name} has a control character", "remove it")
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:

@@ -13,7 +13,7 @@ from tulle.api.contract import ExplainRequest, Explanation, ExplanationStep
 from tulle.cli import client, output, sources
 from tulle.cli.command import add
 from tulle.cli.failure import Failure, usage
-from tulle.cli.options import Files, Namespace, OutputFormat, workload
+from tulle.cli.options import DEFAULT_NAMESPACE, Files, Namespace, OutputFormat, workload
 from tulle.cli.output import Format, answer, as_json
 from tulle.cli.workload import find
 from tulle.model.findings import has_errors
@@ -119,10 +119,10 @@ def _offline(
 
 
 def _first_replica(known: Sequence[tuple[str, str]], name: str, namespace: str | None) -> tuple[str, str]:
-    wanted = workload(name, namespace)
-    for at in known:
-        if at == wanted:
-            return at
+    whole = (namespace or DEFAULT_NAMESPACE, name)
+    wanted = whole if whole in known else workload(name, namespace)
+    if wanted in known:
+        return wanted
     near = [at for at in known if at[0] == wanted[0] and at[1].startswith(f"{wanted[1]}-")]
     elsewhere = [at for at in known if at[1] == wanted[1] or at[1].startswith(f"{wanted[1]}-")]
     if near:

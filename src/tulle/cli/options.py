@@ -44,7 +44,8 @@ def workload(name: str, namespace: str | None) -> tuple[str, str]:
     if "/" in name:
         given, _, bare = name.partition("/")
     else:
-        bare, _, given = name.partition(".")
+        bare, dot, given = name.rpartition(".")
+        bare, given = (bare, given) if dot else (name, "")
     if given and namespace and given != namespace:
         raise usage(
             f"'{name}' names the namespace {given}, and -n the namespace {namespace}", "leave one out"

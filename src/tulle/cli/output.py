@@ -208,12 +208,26 @@ def _excerpt(finding: Finding, sources: Mapping[str, str]) -> tuple[str, ...]:
     lines = text.splitlines()
     if not 1 <= finding.line <= len(lines):
         return ()
-    line = lines[finding.line - 1].replace("\t", " ")
+    line, before = _around(lines[finding.line - 1].replace("\t", " "), finding.column - 1)
     margin = len(str(finding.line))
     return (
         f"  {finding.line} | {line}",
-        f"  {' ' * margin} | {' ' * (finding.column - 1)}^",
+        f"  {' ' * margin} | {' ' * before}^",
     )
+
+
+_EXCERPT = 100
+"""Characters of a line that are shown: JSON may have all of a mesh in one."""
+
+
+def _around(line: str, column: int) -> tuple[str, int]:
+    """The part of a line around a column, and how many characters stand before it there."""
+    if len(line) <= _EXCERPT:
+        return line, column
+    start = max(0, min(column - _EXCERPT // 2, len(line) - _EXCERPT))
+    shown = line[start : start + _EXCERPT]
+    head, tail = "… " if start else "", " …" if start + _EXCERPT < len(line) else ""
+    return f"{head}{shown}{tail}", column - start + len(head)
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

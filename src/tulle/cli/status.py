@@ -59,7 +59,7 @@ def overview(status: Status, *, wide: bool = False) -> None:
     _workloads(status.workloads, wide)
     if status.gateways:
         answer("")
-        gateways(status.gateways)
+        gateways(status.gateways, status.workloads)
     answer("")
     for line in complaints(status.workloads):
         answer(line)
@@ -141,8 +141,9 @@ def short_identity(identity: str) -> str:
     return identity
 
 
-def gateways(gateways: tuple[GatewayStatus, ...]) -> None:
-    """Where people reach the mesh from outside."""
+def gateways(gateways: tuple[GatewayStatus, ...], workloads: tuple[WorkloadStatus, ...]) -> None:
+    """Where people reach the mesh from outside, once somebody answers there."""
+    ready = {(each.namespace, each.name) for each in workloads if each.ready}
     rows = [
         [
             each.namespace,
@@ -150,7 +151,7 @@ def gateways(gateways: tuple[GatewayStatus, ...]) -> None:
             ", ".join(each.addresses),
             listener.name,
             str(listener.port),
-            url(listener),
+            url(listener) if (each.namespace, each.workload) in ready else "(not ready)",
         ]
         for each in gateways
         for listener in each.listeners

@@ -27,6 +27,10 @@ def find(status: Status, name: str, namespace: str | None) -> WorkloadStatus:
 
     Without a namespace, a name that is not in `default` may be in exactly one other. Raises Failure.
     """
+    if "." in name:  # names of Pods and Deployments may have dots: NAME.NAMESPACE is only the other reading
+        whole = _named(status, namespace or DEFAULT_NAMESPACE, name)
+        if whole is not None:
+            return whole
     wanted, bare = workload(name, namespace)
     found = _named(status, wanted, bare)
     if found is not None:

@@ -34,6 +34,7 @@ from tulle.mesh.view import (
     Discovery,
     Gateway,
     Inbound,
+    Origin,
     Outbound,
     Proxyless,
     View,
@@ -200,6 +201,16 @@ class Resolution:
                 return gateway.clusters if gateway is not None else ()
             case PartKind.INBOUND:
                 return ()
+
+    def policy_origin(self, proxy: WorkloadId, cluster: str) -> Origin | None:
+        """The DestinationRule that says most of a proxy's cluster: of its subset, else of its service."""
+        destination = Destination.of(cluster)
+        if destination is None:
+            return None
+        vantage = self._hosts.vantage(destination.host, self.parts(proxy)[0].of)
+        policy = self._clusters.policy((destination.host, vantage))
+        subset = dict(policy.subsets).get(destination.subset)
+        return subset.origin if subset is not None and subset.written is not None else policy.origin
 
     def _query(self, cluster: Cluster, scope: Scope) -> EndpointQuery | None:
         destination = Destination.of(cluster.name)

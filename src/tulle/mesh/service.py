@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tulle.kit.derived import Derived, Index
-from tulle.kit.mark import INBOUND_PORT, OUTBOUND_PORT
+from tulle.kit.mark import APPLICATION_PORT, INBOUND_PORT, OUTBOUND_PORT
 from tulle.mesh.address import Allocation, Book
 from tulle.mesh.clash import misfit, misfits, same_name
 from tulle.mesh.declaration import Declaration, WorkloadId
@@ -29,7 +29,7 @@ from tulle.model.resource import Key, Resource
 
 __all__ = ["Resolution", "Service", "ServiceCells", "ServicePort"]
 
-_PROXY_PORTS: frozenset[int | str] = frozenset({OUTBOUND_PORT, INBOUND_PORT})
+_PROXY_PORTS: frozenset[int | str] = frozenset({OUTBOUND_PORT, INBOUND_PORT, APPLICATION_PORT})
 
 
 class ServiceCells:
@@ -262,7 +262,7 @@ class ServiceCells:
                         "reserved-port",
                         Severity.WARNING,
                         f"port {reserved[0]} belongs to the proxies: nothing else is reached there",
-                        f"Use another port than {OUTBOUND_PORT} and {INBOUND_PORT}.",
+                        f"Use another port than {', '.join(map(str, sorted(_PROXY_PORTS, key=str)))}.",
                     )
                 )
         if service.selector is not None:

@@ -113,6 +113,9 @@ def test_connections_and_what_is_not_in_the_mesh(tulle: Tulle, url: str, said: s
         (("http://reviews", "--from", "nobody"), "no workload default/nobody", 1),
         (("http://reviews", "--at", "nobody"), "no gateway nobody", 1),
         (("http://reviews", "--from", "web", "-H", "jason"), "is no header", 2),
+        (("http://reviews", "--from", "web", "-H", "x user: jason"), "'x user' is no name of a header", 1),
+        (("http://localhost:9080", "--from", "web"), "localhost is the workload's own", 1),
+        (("http://127.0.0.1:9080", "--from", "web"), "127.0.0.1 is the workload's own", 1),
     ],
 )
 def test_what_cannot_be_understood_is_said(
@@ -126,3 +129,45 @@ def test_the_running_mesh_is_asked_where_there_are_no_files(tulle: Tulle, mesh: 
     mesh.workloads = (workload("web-1"),)
     done = tulle("explain", "GET", "http://reviews/", "--from", "web-1.shop")
     assert (done.status, "shop/web-1 asks" in done.out) == (1, True)
+
+
+def test_a_method_is_a_word(tulle: Tulle) -> None:
+    done = tulle("explain", "GET /", "http://reviews", "--from", "web", "-f", "mesh.yaml")
+    assert (done.status, "'GET /' is no method of HTTP" in done.err) == (1, True)
+
+
+RULE = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: calm, namespace: shop}
+spec:
+  host: reviews
+  trafficPolicy:
+    loadBalancer: {consistentHash: {httpHeaderName: x-user}}
+    connectionPool: {tcp: {maxConnections: 7, connectTimeout: 30ms}, http: {http2MaxRequests: 9}}
+    outlierDetection: {consecutive5xxErrors: 3, baseEjectionTime: 1m, maxEjectionPercent: 50}
+"""
+
+
+def test_what_a_destination_rule_says_is_told_with_its_line(tulle: Tulle) -> None:
+    Path("rule.yaml").write_text(RULE)
+    asked = ("explain", "GET", "http://reviews:9080/", "--from", "web", "-f", "mesh.yaml")
+    plain = tulle(*asked)
+    assert not {"balancing", "limits", "outliers"} & set(plain.out.split())
+    done = tulle(*asked, "-f", "rule.yaml")
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    because = "because of DestinationRule shop/calm, rule.yaml:6:3"
+    for said in (
+        "balancing an endpoint by hash (ring) of header x-user",
+        "limits of each proxy: at most 7 connections, at most 9 requests at one time, 30ms to connect",
+        "outliers an endpoint is left out after 3 5xx in a row, for 60s at first, 50% of them at most",
+    ):
+        assert lines[lines.index(said) + 1] == because
+
+
+def test_names_of_workloads_may_have_dots(tulle: Tulle) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: my.app, namespace: shop}\n"
+    Path("pod.yaml").write_text(pod + "spec: {containers: [{name: a, command: [a]}]}\n")
+    files = ("-f", "mesh.yaml", "-f", "pod.yaml")
+    for name in (("my.app", "-n", "shop"), ("my.app.shop",), ("shop/my.app",)):
+        assert tulle("explain", "GET", "http://reviews:9080/", "--from", *name, *files).status == 0

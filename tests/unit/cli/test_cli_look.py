@@ -97,10 +97,12 @@ def test_the_status_as_a_table(tulle: Tulle, mesh: FakeMesh) -> None:
     text = "\n".join(lines)
     assert "not ready: shop/ratings: it ended with status 1" in text
     assert "rejected: shop/sick: bad regex (HTTPRoute shop/r at /r.yaml:7:2)" in text
-    assert "http://127.0.0.1:8080/" in text
+    assert "http://127.0.0.1:8080/" not in text and "(not ready)" in text
     assert "3 of 4 workloads ready, 2 of 3 proxies in sync" in text
     assert "other" not in tulle("status", "-n", "shop").out
     assert "spiffe://cluster.local/ns/shop/sa/sick" in tulle("status", "--wide").out
+    mesh.workloads = (workload("shop-istio"),)
+    assert "http://127.0.0.1:8080/" in tulle("status").out
 
 
 @pytest.mark.parametrize(

@@ -180,3 +180,14 @@ def test_a_wrong_images_file_is_refused_at_its_line(tulle: Tulle, text: str, mes
     done = tulle("analyze", "deployment.yaml", "--images", "images.yaml")
     assert done.status == 1
     assert message in done.err
+
+
+def test_of_a_very_long_line_the_part_around_the_column_is_shown(tulle: Tulle) -> None:
+    head = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"a": "'
+    Path("long.json").write_text(f'{head}{"x" * 5000}"}}, "dota": {{}}}}')
+    done = tulle("analyze", "long.json")
+    assert done.status == 1
+    lines = done.out.splitlines()
+    excerpt, caret = lines[2], lines[3]
+    assert len(excerpt) < 130 and "… " in excerpt
+    assert excerpt[caret.index("^") :].startswith('"dota"')

@@ -151,10 +151,12 @@ spec:
     out: {port: 15001, command: out}
     in: {ports: [{port: 80, targetPort: 15006, name: http}], command: in}
     log: {ports: [{port: 15001, name: log, protocol: udp}], command: log}
+    own: {port: 15007, command: own}
     well: {port: 15000, command: well}
 """)
     found = [(each.field, each.message) for each in world.problems() if each.code == "reserved-port"]
     assert sorted(found) == [
         ("spec.services.in.ports[0]", "port 15006 belongs to the proxies: nothing else is reached there"),
         ("spec.services.out.port", "port 15001 belongs to the proxies: nothing else is reached there"),
+        ("spec.services.own.port", "port 15007 belongs to the proxies: nothing else is reached there"),
     ]

@@ -68,6 +68,8 @@ class DestinationPolicy:
     """The rules, where other callers may see others. "": everybody without rules of their own sees these."""
     selected: bool = False
     """It holds for selected callers only."""
+    origin: Origin | None = None
+    """Where `written` stands."""
 
     def at(self, port: int, subset: str = "") -> Settings:
         """What holds for a port, or for a subset of it.
@@ -188,11 +190,13 @@ def _policy(rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
             origin = Origin("DestinationRule", rule.namespace, rule.name, f"spec.subsets[{index}]")
             labels = tuple(sorted(subset.labels.items()))
             subsets.setdefault(subset.name, SubsetPolicy(origin, labels, subset.traffic_policy))
-    written = next((rule.spec.traffic_policy for rule in rules if rule.spec.traffic_policy is not None), None)
+    first = next((rule for rule in rules if rule.spec.traffic_policy is not None), None)
+    written = first.spec.traffic_policy if first is not None else None
+    origin = Origin("DestinationRule", first.namespace, first.name, "spec.trafficPolicy") if first else None
     everybodys = all(rule.namespace == home and _is_public(rule) for rule in rules)
     owner = f"{rules[0].namespace};{'+'.join(rule.name for rule in rules)}"
     return DestinationPolicy(
-        written, tuple(sorted(subsets.items())), "" if everybodys else owner, bool(selecting)
+        written, tuple(sorted(subsets.items())), "" if everybodys else owner, bool(selecting), origin
     )
 
 
