@@ -38,6 +38,7 @@ kind: Gateway
 metadata: {name: front, namespace: shop}
 spec:
   gatewayClassName: tulle
+  infrastructure: {annotations: {example.com/pager: night}}
   listeners: [{name: plain, port: 8080, protocol: HTTP}]
 """
 ROUTE = """
@@ -159,7 +160,9 @@ async def test_a_reference_to_nothing_is_a_finding_and_a_condition(make: Make) -
 async def test_gateways_are_shown_by_the_names_that_people_gave(make: Make) -> None:
     facade = make()
     await facade.apply(ApplyRequest(documents=documents(GATEWAY)))
-    (gateway,) = (await facade.status()).gateways
+    status = await facade.status()
+    assert [each.annotations for each in status.workloads] == [{"example.com/pager": "night"}]
+    (gateway,) = status.gateways
     assert (gateway.name, gateway.workload) == ("front", "front-istio")
     assert [(each.name, each.port, each.protocol) for each in gateway.listeners] == [("plain", 8080, "HTTP")]
 
