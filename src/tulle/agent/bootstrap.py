@@ -18,11 +18,13 @@ _SOL_SOCKET, _SO_MARK = 1, 36
 _FILES_FOR_ITSELF = 256
 _MOST_CONNECTIONS = 500_000
 
-# Of each cluster, what `status` shows; all other statistics of the data path are made by the configuration
+# Of each cluster, what `status` shows, and what tells that a limit was met (Istio's page about circuit
+# breaking looks at the waiting requests); all other statistics of the data path are made by the configuration
 # that asks for them.
 _CLUSTER_STATISTICS = (
     "cluster[.](?:outbound|inbound)[|].*[.]"
-    "(?:ssl[.]handshake|upstream_cx_connect_fail|upstream_cx_total|upstream_rq_5xx|upstream_rq_total)"
+    "(?:ssl[.]handshake|upstream_cx_connect_fail|upstream_cx_total|upstream_rq_5xx|upstream_rq_total"
+    "|upstream_rq_pending_(?:active|failure_eject|overflow|total))"
 )
 
 _SELDOM = {"miss_timeout": "3600s", "megamiss_timeout": "3600s"}

@@ -37,6 +37,8 @@ class Document(_Message):
 
     file: str
     text: str
+    namespace: str | None = None
+    """That of objects that name none (None: `default`). If it is given, one that names another is refused."""
 
 
 class ApplyRequest(_Message):

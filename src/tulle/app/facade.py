@@ -43,7 +43,7 @@ from tulle.app.pipeline import Pipeline
 from tulle.app.relay import Relay
 from tulle.app.relay import Target as RelayTarget
 from tulle.kit.holdoff import HoldOff
-from tulle.mesh.ingress import IMPLIED_CLASS
+from tulle.mesh.ingress import IMPLIED_CLASSES
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
@@ -215,7 +215,7 @@ class Facade:
     async def resources(
         self, *, group: str | None, kind: str | None, namespace: str | None, name: str | None
     ) -> tuple[Mapping[str, Any], ...]:
-        implied = (IMPLIED_CLASS,) if self._store.get(IMPLIED_CLASS.key) is None else ()
+        implied = [each for key, each in IMPLIED_CLASSES.items() if self._store.get(key) is None]
         found = [
             resource
             for resource in (*implied, *self._store.list())
@@ -339,7 +339,7 @@ class Facade:
         resources: list[Resource[Any]] = []
         findings: list[Finding] = []
         for document in documents:
-            found, wrong = parse(document.text, document.file)
+            found, wrong = parse(document.text, document.file, document.namespace)
             resources += found
             findings += wrong
         kept, doubles = distinct(resources)

@@ -22,6 +22,8 @@ class UpOptions:
     watch: bool = False
     """Apply the files again whenever they change."""
     timeout_seconds: float = 60.0
+    namespace: str | None = None
+    """Of objects that name none (None: `default`); one that names another is refused."""
     trust_domain: str = DEFAULT_TRUST_DOMAIN
     """Fixed while the mesh runs: its authority is made for it."""
 

@@ -11,7 +11,7 @@ from tulle.api.contract import Document
 from tulle.cli import client, output, sources
 from tulle.cli.command import add
 from tulle.cli.failure import usage
-from tulle.cli.options import OutputFormat
+from tulle.cli.options import DocumentsNamespace, OutputFormat
 from tulle.cli.output import Format, as_json, note, plural
 from tulle.model.findings import Finding, Severity, has_errors
 
@@ -27,6 +27,7 @@ def analyze(
     only_schema: Annotated[
         bool, typer.Option("--only-schema", help="Look at each document alone: fields, types, ranges.")
     ] = False,
+    namespace: DocumentsNamespace = None,
     images: Annotated[Path | None, typer.Option("--images", help="As of `tulle up`.")] = None,
     output: OutputFormat = Format.TABLE,
 ) -> int:
@@ -43,7 +44,7 @@ def analyze(
     if only_schema and not paths:
         raise usage("--only-schema looks at files", "name files or folders")
     try:
-        documents = sources.read(paths, absolute=False) if paths else ()
+        documents = sources.read(paths, absolute=False, namespace=namespace) if paths else ()
     except sources.Unreadable as unreadable:
         if output is not Format.JSON:
             raise

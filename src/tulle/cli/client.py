@@ -249,7 +249,7 @@ class Client:
 
 def _absolute(documents: tuple[Document, ...]) -> tuple[Document, ...]:
     """The control plane stands elsewhere: an App's working directory begins at its file's folder."""
-    return tuple(Document(file=str(Path(each.file).absolute()), text=each.text) for each in documents)
+    return tuple(each.model_copy(update={"file": str(Path(each.file).absolute())}) for each in documents)
 
 
 def _as_given(findings: tuple[Finding, ...], documents: tuple[Document, ...]) -> tuple[Finding, ...]:

@@ -12,7 +12,7 @@ from rich.text import Text
 from tulle.api.contract import Result
 from tulle.cli import client, sources
 from tulle.cli.command import add
-from tulle.cli.options import DEFAULT_NAMESPACE, Files
+from tulle.cli.options import DEFAULT_NAMESPACE, DocumentsNamespace, Files
 from tulle.cli.output import answer, note, plural
 from tulle.cli.progress import some
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     add(app, diff, "diff", "What `apply` would change.", "Change")
 
 
-def diff(filename: Files = None) -> int:
+def diff(filename: Files = None, namespace: DocumentsNamespace = None) -> int:
     """What `apply` would change: in what people wrote, and in the configuration of each Envoy.
 
     Ends with 1 if anything would change. Nothing is applied. For the Envoys everything is taken to be running
@@ -34,7 +34,7 @@ def diff(filename: Files = None) -> int:
     # The whole middle of the mesh: half a second that `status` does not need.
     from tulle.cli import offline, proxy_diff
 
-    documents = sources.read(filename or [])
+    documents = sources.read(filename or [], namespace=namespace)
     mesh = client.mesh()
     results = mesh.apply(documents, dry_run=True).results
     coming = offline.read(documents).resources

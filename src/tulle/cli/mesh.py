@@ -11,7 +11,7 @@ from tulle.app.settings import UpOptions
 from tulle.cli import sources
 from tulle.cli.command import add
 from tulle.cli.failure import usage
-from tulle.cli.options import Timeout, seconds
+from tulle.cli.options import DocumentsNamespace, Timeout, seconds
 from tulle.cli.place import home
 
 
@@ -39,6 +39,7 @@ def up(
             "--images", help="YAML that maps image patterns to commands, for manifests without one."
         ),
     ] = None,
+    namespace: DocumentsNamespace = None,
     timeout: Timeout = "60s",
 ) -> int:
     """Run what the files describe on this machine, each process behind a proxy of its own.
@@ -64,6 +65,7 @@ def up(
         images=images,
         detach=detach,
         watch=watch,
+        namespace=namespace,
         timeout_seconds=seconds(timeout),
     )
     from tulle.cli import up as flow

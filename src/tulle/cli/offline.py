@@ -52,7 +52,7 @@ def read(documents: Sequence[Document]) -> Parsed:
     resources: list[Resource[Any]] = []
     findings: list[Finding] = []
     for document in documents:
-        found, wrong = parse(document.text, document.file)
+        found, wrong = parse(document.text, document.file, document.namespace)
         resources += found
         findings += wrong
     kept, doubles = distinct(resources)

@@ -22,6 +22,15 @@ Namespace = Annotated[
     str | None,
     typer.Option("--namespace", "-n", help="The namespace (default: default).", show_default=False),
 ]
+DocumentsNamespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        "-n",
+        help="The namespace of objects that name none (default: default).",
+        show_default=False,
+    ),
+]
 OutputFormat = Annotated[Format, typer.Option("--output", "-o", help="How to print it.")]
 Timeout = Annotated[
     str, typer.Option("--timeout", metavar="DURATION", help="How long to wait: 90s, 2m. 0: do not wait.")

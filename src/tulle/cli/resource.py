@@ -14,7 +14,15 @@ from tulle.cli.client import Client
 from tulle.cli.command import add
 from tulle.cli.failure import Failure, usage
 from tulle.cli.kind import ambiguous, kinds, one_object
-from tulle.cli.options import DEFAULT_NAMESPACE, Files, Namespace, OutputFormat, Timeout, seconds
+from tulle.cli.options import (
+    DEFAULT_NAMESPACE,
+    DocumentsNamespace,
+    Files,
+    Namespace,
+    OutputFormat,
+    Timeout,
+    seconds,
+)
 from tulle.cli.output import Format, ObjectFormat, answer, as_json, as_yaml, note
 
 if TYPE_CHECKING:
@@ -41,6 +49,7 @@ def register(app: typer.Typer) -> None:
 
 def apply(
     filename: Files = None,
+    namespace: DocumentsNamespace = None,
     dry_run: _DryRun = False,
     no_wait: _NoWait = False,
     timeout: Timeout = "60s",
@@ -55,9 +64,10 @@ def apply(
 
       tulle apply -f route.yaml
       tulle apply -f policy/ --dry-run
+      tulle apply -f sleep.yaml -n shop
       kubectl kustomize overlays/local | tulle apply -f -
     """
-    documents = sources.read(filename or [])
+    documents = sources.read(filename or [], namespace=namespace)
     patience = seconds(timeout)
     mesh = client.mesh()
     return _written(
@@ -89,7 +99,7 @@ def delete(
     mesh = client.mesh()
     documents: tuple[Document, ...] = ()
     if filename:
-        documents = sources.read(filename)
+        documents = sources.read(filename, namespace=namespace)
         answered = mesh.delete(documents, dry_run=dry_run)
     else:
         answered = mesh.delete(targets=(_target(mesh, what or [], namespace),), dry_run=dry_run)

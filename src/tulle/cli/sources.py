@@ -21,12 +21,14 @@ class Unreadable(Failure):
         super().__init__(message, remedy=remedy)
 
 
-def read(paths: Sequence[str], *, absolute: bool = True) -> tuple[Document, ...]:
+def read(
+    paths: Sequence[str], *, absolute: bool = True, namespace: str | None = None
+) -> tuple[Document, ...]:
     """Every document file, in the order given; a folder's files in the order of their names, with its
     subfolders. Raises Failure.
 
     Names of files are made absolute for the mesh: the folder of an App's file is where its processes start.
-    Standard input is then `-` in the current folder.
+    Standard input is then `-` in the current folder. `namespace` is what `-n` says.
     """
     if not paths:
         raise usage("no files given", "name files or folders with -f, or `-f -` for standard input")
@@ -34,9 +36,9 @@ def read(paths: Sequence[str], *, absolute: bool = True) -> tuple[Document, ...]
     for path in paths:
         if path == STANDARD_INPUT:
             name = str(Path.cwd() / STANDARD_INPUT) if absolute else STANDARD_INPUT
-            documents.append(Document(file=name, text=sys.stdin.read()))
+            documents.append(Document(file=name, text=sys.stdin.read(), namespace=namespace))
         else:
-            documents += [_document(each, absolute) for each in files(Path(path))]
+            documents += [_document(each, absolute, namespace) for each in files(Path(path))]
     size = sum(len(each.text.encode()) for each in documents)
     if size > BODY_LIMIT:
         limit = BODY_LIMIT // 1024 // 1024
@@ -73,11 +75,10 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _document(path: Path, absolute: bool) -> Document:
+def _document(path: Path, absolute: bool, namespace: str | None) -> Document:
     try:
-        return Document(
-            file=str(path.absolute() if absolute else path), text=path.read_text(encoding="utf-8")
-        )
+        name = str(path.absolute() if absolute else path)
+        return Document(file=name, text=path.read_text(encoding="utf-8"), namespace=namespace)
     except UnicodeDecodeError as error:
         raise Unreadable(path, f"{path} is not UTF-8 text (byte {error.start})", "save it as UTF-8") from None
     except OSError as error:

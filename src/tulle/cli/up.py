@@ -34,7 +34,7 @@ def up(options: UpOptions, then: Callable[[Client], None] | None = None, *, stay
     """
     from tulle.cli import offline  # `down` does without the middle of the mesh
 
-    documents = sources.read([str(path) for path in options.paths]) if options.paths else ()
+    documents = _documents(options) if options.paths else ()
     trust_domain = offline.check(documents).trust_domain or options.trust_domain
     options = replace(options, trust_domain=trust_domain)
     paths = layout()
@@ -98,6 +98,10 @@ def _end(mesh: LocalMesh) -> None:
         output.note("the mesh is down")
 
 
+def _documents(options: UpOptions) -> tuple[Document, ...]:
+    return sources.read([str(path) for path in options.paths], namespace=options.namespace)
+
+
 def _apply(client: Client, documents: tuple[Document, ...]) -> None:
     answer = client.apply(documents)
     output.applied_findings(answer.findings, {each.file: each.text for each in documents})
@@ -157,7 +161,7 @@ def _follow_files(
         rust_timeout=_LOOK_MILLISECONDS,
     ):
         try:
-            documents = sources.read([str(path) for path in options.paths])
+            documents = _documents(options)
             if documents == seen:
                 continue
             _replace(client, applied, documents)

@@ -15,25 +15,32 @@ from tulle.mesh.draft import Draft, GatewayPort, Labels, matches, sorted_labels
 from tulle.model import gateway_api, istio, kubernetes
 from tulle.model.resource import Key, Metadata, Resource
 
-CLASS = "tulle"
-"""The GatewayClass that exists without being written."""
+CLASSES = ("tulle", "istio")
+"""The GatewayClasses that exist without being written: ours, and the one that Istio's documentation names in
+every Gateway (a written class of that name decides instead, whoever's it is)."""
 CONTROLLER = "tulle.dev/gateway-controller"
-IMPLIED_CLASS: Resource[gateway_api.GatewayClassSpec] = Resource(
-    Key(gateway_api.GROUP, "GatewayClass", "", CLASS),
-    f"{gateway_api.GROUP}/v1",
-    Metadata(name=CLASS, generation=1),
-    gateway_api.GatewayClassSpec(controller_name=CONTROLLER),
-    {
-        "apiVersion": f"{gateway_api.GROUP}/v1",
-        "kind": "GatewayClass",
-        "metadata": {"name": CLASS, "generation": 1},
-        "spec": {"controllerName": CONTROLLER},
-    },
-    {},
-)
-"""That class, where nobody has written one of its name."""
 ADDRESS = "IPAddress"
 """The type of address that a gateway can have (`GatewaySpecAddress`)."""
+
+
+def _implied(name: str) -> Resource[gateway_api.GatewayClassSpec]:
+    return Resource(
+        Key(gateway_api.GROUP, "GatewayClass", "", name),
+        f"{gateway_api.GROUP}/v1",
+        Metadata(name=name, generation=1),
+        gateway_api.GatewayClassSpec(controller_name=CONTROLLER),
+        {
+            "apiVersion": f"{gateway_api.GROUP}/v1",
+            "kind": "GatewayClass",
+            "metadata": {"name": name, "generation": 1},
+            "spec": {"controllerName": CONTROLLER},
+        },
+        {},
+    )
+
+
+IMPLIED_CLASSES = {each.key: each for each in map(_implied, CLASSES)}
+"""Those classes, where nobody has written one of that name."""
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 INGRESS_LABELS: Labels = (("istio", "ingressgateway"),)
 """Of the proxies that serve Ingresses: Istio's ingress gateway, as it does there (MeshConfig,

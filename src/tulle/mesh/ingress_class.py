@@ -14,10 +14,10 @@ Ingress = Resource[IngressSpec]
 INGRESS = ("networking.k8s.io", "Ingress")
 INGRESS_CLASS = ("networking.k8s.io", "IngressClass")
 
-CLASS = "tulle"
-"""The IngressClass that exists without being written."""
-_CONTROLLERS = "tulle.dev/"
-"""Every controller of this domain is this mesh."""
+CLASSES = ("tulle", "istio")
+"""The IngressClasses that exist without being written: ours, and that of Istio's documentation."""
+_CONTROLLERS = ("tulle.dev/", "istio.io/ingress-controller")
+"""Every controller of our domain is this mesh; Istio's is the one that its documentation declares."""
 
 
 def default_classes(declaration: Declaration) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def is_ours(declaration: Declaration, ingress: Ingress) -> bool:
     written: Resource[IngressClassSpec] | None = (
         declaration.resources.get(Key(*INGRESS_CLASS, "", name)) if name else None
     )
-    return name == CLASS if written is None else written.spec.controller.startswith(_CONTROLLERS)
+    return name in CLASSES if written is None else written.spec.controller.startswith(_CONTROLLERS)
 
 
 def ingresses(declaration: Declaration) -> tuple[Ingress, ...]:

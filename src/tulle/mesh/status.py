@@ -11,7 +11,7 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.feature import SUPPORTED_FEATURES
 from tulle.mesh.gateway_status import gateway_status, listener_set_status
-from tulle.mesh.ingress import CONTROLLER, IMPLIED_CLASS, unknown_parameters
+from tulle.mesh.ingress import CONTROLLER, IMPLIED_CLASSES, unknown_parameters
 from tulle.mesh.ingress_class import INGRESS, Ingress, is_ours
 from tulle.mesh.policy_status import policy_status
 from tulle.mesh.route.attachment import (
@@ -42,7 +42,8 @@ class StatusCells:
         """The status of a resource; None for what has none, or is another controller's."""
         resource = self._world.resource(key)
         if resource is None:
-            return _of_class(IMPLIED_CLASS) if key == IMPLIED_CLASS.key else None
+            implied = IMPLIED_CLASSES.get(key)
+            return _of_class(implied) if implied is not None else None
         match (key.group, key.kind):
             case kind if kind in ALL_ROUTES:
                 return _of_route(self._world, self._attachments, resource)

@@ -170,7 +170,7 @@ class WorkloadCells:
     def _ask_class(self, name: str) -> bool:
         written = self._declaration.resources.get(Key(gateway_api.GROUP, "GatewayClass", "", name))
         if written is None:
-            return name == ingress.CLASS
+            return name in ingress.CLASSES
         spec: gateway_api.GatewayClassSpec = written.spec
         ours = spec.controller_name == ingress.CONTROLLER
         return ours and not ingress.unknown_parameters(spec.parameters_ref)

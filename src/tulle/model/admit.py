@@ -23,8 +23,12 @@ from tulle.model.schema import Model, NoEffect, NotHonoured, check_dns_label, ch
 _COMMON = ("apiVersion", "kind", "metadata", "status")
 
 
-def admit(document: Document, namespace: str) -> tuple[Resource[Any] | None, list[Finding]]:
-    """The resource, None if there is an error; and all findings."""
+def admit(document: Document, namespace: str | None) -> tuple[Resource[Any] | None, list[Finding]]:
+    """The resource, None if there is an error; and all findings.
+
+    `namespace` is that of a document which names none (None: `default`). If it is given, a document that
+    names another one is refused, as kubectl's `--namespace` has it.
+    """
     admission = _Admission(document, namespace)
     resource = admission.run()
     failed = any(each.severity is Severity.ERROR for each in admission.findings)
@@ -34,10 +38,10 @@ def admit(document: Document, namespace: str) -> tuple[Resource[Any] | None, lis
 class _Admission:
     """The reading of one document."""
 
-    def __init__(self, document: Document, namespace: str) -> None:
+    def __init__(self, document: Document, namespace: str | None) -> None:
         self.document = document
         self.value: Mapping[str, Any] = without_nulls(document.value)
-        self.default_namespace = namespace
+        self.namespace = namespace
         self.findings: list[Finding] = []
         self.key = Key("", "", "", "")
 
@@ -93,9 +97,8 @@ class _Admission:
                 "apiVersion",
             )
             return None
-        self.key = Key(
-            group, kind.kind, (namespace or self.default_namespace) if kind.namespaced else "", name
-        )
+        where = namespace or self.namespace or "default"
+        self.key = Key(group, kind.kind, where if kind.namespaced else "", name)
         return kind
 
     def _unknown_kind(self, kind: str, api_version: str) -> None:
@@ -130,6 +133,13 @@ class _Admission:
                 "Remove it.",
                 "metadata.namespace",
                 Severity.INFO,
+            )
+        if kind.namespaced and self.namespace not in (None, self.key.namespace):
+            self._say(
+                "other-namespace",
+                f"it belongs to the namespace {self.key.namespace}, and the command says {self.namespace}",
+                f"Leave out the option, or write -n {self.key.namespace}.",
+                "metadata.namespace",
             )
         return metadata
 

@@ -27,11 +27,11 @@ MAXIMUM_ALIASED = 100_000
 """Values that come from aliases: a few lines of aliases of aliases can stand for billions of values."""
 
 
-def parse(text: str, file: str, namespace: str = "default") -> tuple[list[Resource[Any]], list[Finding]]:
+def parse(text: str, file: str, namespace: str | None = None) -> tuple[list[Resource[Any]], list[Finding]]:
     """The resources of a file's text, and what is wrong with it.
 
     A document with an error gives findings and no resource; the others are not concerned. `namespace` is
-    for documents that name none.
+    for documents that name none (None: `default`); if it is given, one that names another is an error.
     """
     documents, findings = read(text, file)
     resources: list[Resource[Any]] = []

@@ -31,7 +31,7 @@ class Loaded:
     files: tuple[Path, ...]
 
 
-def load(paths: Sequence[Path], namespace: str = "default") -> Loaded:
+def load(paths: Sequence[Path], namespace: str | None = None) -> Loaded:
     """Read files, and folders with all that is in them (hidden files left out), in the order of their names.
 
     `namespace` is for documents that name none. Files are named by their absolute paths: the processes of an
@@ -71,7 +71,7 @@ def documents(path: Path) -> Iterator[Path]:
 
 
 async def changes(
-    paths: Sequence[Path], stop: asyncio.Event, namespace: str = "default"
+    paths: Sequence[Path], stop: asyncio.Event, namespace: str | None = None
 ) -> AsyncIterator[Loaded]:
     """What the files say after each change, until `stop` is set. What was read before is for the caller."""
     # A file's folder is watched: editors replace a file, and a watch on the file would stay with the old one.

@@ -31,6 +31,14 @@ def test_files_are_sent_with_absolute_names(tulle: Tulle, mesh: FakeMesh, route:
     assert [each.file for each in mesh.requests[0].documents] == [str(Path.cwd() / "route.yaml")]
 
 
+@pytest.mark.parametrize("command", [["apply"], ["delete"], ["diff"]])
+def test_a_namespace_goes_with_the_files(
+    tulle: Tulle, mesh: FakeMesh, route: Path, command: list[str]
+) -> None:
+    tulle(*command, "-f", route, "-n", "shop")
+    assert [each.namespace for each in mesh.requests[0].documents] == ["shop"]
+
+
 def test_apply_reads_standard_input(
     tulle: Tulle, mesh: FakeMesh, route: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,21 @@ def test_a_gateway_of_another_controller_is_left_alone() -> None:
     assert world.handles_class("tulle") and not world.handles_class("mine")
 
 
+def test_the_class_of_istios_documentation_is_ours_unless_somebody_declares_it_his() -> None:
+    world = world_of(GATEWAY.replace("ClassName: tulle", "ClassName: istio"))
+    assert names(world, "shop") == ["shop-istio"]
+    publish(
+        world,
+        """
+        apiVersion: gateway.networking.k8s.io/v1
+        kind: GatewayClass
+        metadata: {name: istio}
+        spec: {controllerName: istio.io/gateway-controller}
+        """,
+    )
+    assert names(world, "shop") == []
+
+
 def test_istio_selectors_share_a_proxy_in_the_root_namespace() -> None:
     world = world_of(
         istio_gateway("one", "{istio: ingressgateway}", HTTP)

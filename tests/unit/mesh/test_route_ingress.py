@@ -73,6 +73,8 @@ def asked(resolution: Resolution, host: str, path: str, port: int = 80) -> str:
         (CLASS, "", "", True),
         ("", "", "", False),
         ("", "kubernetes.io/ingress.class: tulle", "", True),
+        ("", "kubernetes.io/ingress.class: istio", "", True),
+        ("ingressClassName: istio", "", ingress_class("istio", "istio.io/ingress-controller"), True),
         ("", "kubernetes.io/ingress.class: nginx", "", False),
         ("ingressClassName: nginx", "", "", False),
         ("ingressClassName: mine", "", ingress_class("mine"), True),

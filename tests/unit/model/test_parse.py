@@ -31,6 +31,17 @@ def only(text: str) -> Finding:
     return findings[0]
 
 
+def test_a_namespace_is_for_documents_that_name_none_and_no_other_may_be_named() -> None:
+    assert parse(SERVICE, "a.yaml")[0][0].key.namespace == "default"
+    named = SERVICE.replace("name: reviews\n", "name: reviews\n  namespace: shop\n", 1)
+    assert parse(named, "a.yaml", namespace="shop")[1] == []
+    resources, (finding,) = parse(named, "a.yaml", namespace="other")
+    assert resources == []
+    assert (finding.code, finding.line, finding.column) == ("other-namespace", 5, 3)
+    cluster = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+    assert parse(cluster, "a.yaml", namespace="other")[1] == []
+
+
 def test_a_resource_knows_its_key_and_the_place_of_every_field() -> None:
     resources, findings = parse(SERVICE, "shop/reviews.yaml", namespace="shop")
     assert findings == []
