@@ -22,6 +22,7 @@ from tests.wire.application import free_port
 from tulle.identity.svid import Svid
 from tulle.mesh.view import (
     Cluster,
+    ConnectionPool,
     Depth,
     Discovery,
     Endpoint,
@@ -43,6 +44,7 @@ from tulle.mesh.view import (
 from tulle.xds.translate import translate_endpoints, translate_inbound, translate_outbound
 
 ME = views.identity("a")
+NO_LIMITS = ConnectionPool()
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Service:
     identities: tuple[str, ...] = (ME,)
     meshed: bool = True
     depth: Depth | None = None
+    towards: ConnectionPool = NO_LIMITS
+    """Of the caller's proxy."""
+    inside: ConnectionPool = NO_LIMITS
+    """Of the server's, to its application."""
 
     @property
     def name(self) -> str:
@@ -84,6 +90,7 @@ def inbound(services: tuple[Service, ...]) -> Inbound:
                 protocol=one.protocol,
                 addresses=(("127.0.0.1", one.application),),
                 source_address="127.0.0.6",
+                pool=one.inside,
             )
             for one in services
         ),
@@ -116,7 +123,9 @@ def outbound(services: tuple[Service, ...]) -> Outbound:
         mtls = MutualTls(
             one.identities, "tulle-http" if shallow else "tulle", f"outbound_.{one.declared}_._.service"
         )
-        clusters.append(Cluster(one.name, Discovery.EDS, views.HERE, protocol=one.protocol, mtls=mtls))
+        clusters.append(
+            Cluster(one.name, Discovery.EDS, views.HERE, protocol=one.protocol, mtls=mtls, pool=one.towards)
+        )
     return Outbound("outbound/shop", False, tuple(listeners), tuple(tables), tuple(clusters))
 
 

@@ -34,6 +34,7 @@ from tulle.identity import authority, spiffe
 from tulle.identity.svid import Svid
 from tulle.kit.clock import SystemClock
 from tulle.mesh.view import (
+    ConnectionPool,
     DestinationRoutes,
     Endpoint,
     EndpointSet,
@@ -43,6 +44,7 @@ from tulle.mesh.view import (
     Respond,
     Route,
     RouteTable,
+    Upstream,
     VirtualHost,
 )
 from tulle.xds.translate import translate_endpoints, translate_inbound, translate_outbound
@@ -144,6 +146,41 @@ async def test_grpc_stays_http2_to_the_application(tmp_path: Path, svid: Svid) -
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
     finally:
         await server.stop(None)
+
+
+async def test_an_upgrade_between_proxies_is_none_for_the_application(tmp_path: Path, svid: Svid) -> None:
+    """The application speaks HTTP/1.1 alone; between the proxies there is HTTP/2 (h2UpgradePolicy)."""
+    async with http_application("app") as port:
+        one = replace(
+            service(Protocol.HTTP, port),
+            towards=ConnectionPool(upstream=Upstream.HTTP2),
+            inside=ConnectionPool(upstream=Upstream.HTTP1),
+        )
+        async with mesh(tmp_path, svid, one) as proxy:
+            answer = await ask(one.caller)
+            assert (answer.status_code, answer.json()["server"]) == (200, "app")
+            assert await proxy.statistic("upstream_cx_http2_total") == 1
+            assert await proxy.statistic("upstream_cx_http1_total") == 1
+
+
+async def test_a_server_takes_no_more_than_its_own_limit(tmp_path: Path, svid: Svid) -> None:
+    """What a Sidecar says of inbound connections holds for all callers together."""
+    waiting, released = asyncio.Semaphore(0), asyncio.Event()
+
+    async def status(_: object) -> int:
+        waiting.release()
+        await released.wait()
+        return 200
+
+    async with http_application("app", status=status) as port:
+        one = replace(service(Protocol.HTTP, port), inside=ConnectionPool(requests=1))
+        async with mesh(tmp_path, svid, one):
+            first = asyncio.ensure_future(ask(one.caller))
+            await waiting.acquire()
+            assert (await ask(one.caller)).status_code == 503
+            assert (await ask(one.declared)).status_code == 503
+            released.set()
+            assert (await first).status_code == 200
 
 
 async def test_only_a_plaintext_caller_waits_for_a_server_that_speaks_first(

@@ -30,6 +30,8 @@ class Served:
     workload: Workload
     mtls: InboundMtls
     claims: tuple[tuple[Service, ServicePort], ...]
+    sidecar: Origin | None = None
+    """Where a Sidecar says how it is served."""
 
 
 def depth(world: World, served: Served, protocol: Protocol) -> Depth | None:
@@ -104,6 +106,12 @@ def _without_mtls(_: World, served: Served) -> Iterator[Reason]:
         yield Reason("mTLS is disabled", served.workload.origin)
 
 
+def _sidecar(_: World, served: Served) -> Iterator[Reason]:
+    """Its limits are of requests, and its protocol is not what callers know of the service."""
+    if served.sidecar is not None:
+        yield Reason("a Sidecar says how it is served", served.sidecar)
+
+
 def _disagreement(_: World, served: Served) -> Iterator[Reason]:
     """Callers speak the protocol of the service that they call. What is not HTTP for one of them is bytes."""
     spoken = {port.protocol.is_http2 for _, port in served.claims if port.protocol.is_http}
@@ -121,6 +129,7 @@ def _nobody_can(world: World, served: Served) -> Iterator[Reason]:
 _CAUSES: tuple[Callable[[World, Served], Iterable[Reason]], ...] = (
     _asked_for,
     _without_mtls,
+    _sidecar,
     _disagreement,
     _nobody_can,
 )

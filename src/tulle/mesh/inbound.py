@@ -5,15 +5,20 @@ Read by `resolve.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.depth import Served, annotation, annotations_field, bars, depth
 from tulle.mesh.draft import HTTP_PROCESSING
+from tulle.mesh.policy.upgrade import UpgradeCells
 from tulle.mesh.problem import Problem
 from tulle.mesh.route.host import port_origin
 from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.view import Cluster, Discovery, Inbound, InboundMtls, InboundPort, Origin, Protocol
+from tulle.mesh.sidecar import SidecarCells
+from tulle.mesh.sidecar_ingress import Served as Said
+from tulle.mesh.sidecar_ingress import numbers, served
+from tulle.mesh.view import Cluster, Discovery, Inbound, InboundMtls, InboundPort, Origin, Protocol, Upstream
 from tulle.mesh.workload import Workload, WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Severity
@@ -39,16 +44,48 @@ class _Claim:
 class InboundCells:
     """The derived values of the inbound side."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, sidecars: SidecarCells) -> None:
         graph = world.graph
         self._world = world
-        self.inbound: Derived[WorkloadId, Inbound | None] = Derived(
-            graph, lambda at: inbound(world, at), "inbound"
-        )
+        self._sidecars = sidecars
+        self._upgrades = UpgradeCells(world)
+        self.inbound: Derived[WorkloadId, Inbound | None] = Derived(graph, self._find, "inbound")
         self.problems: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
             graph, lambda at: (*conflicts(world, at), *misspelt(world, at)), "inbound_problems"
         )
         self.passed_on: Derived[tuple[str, int], bool] = Derived(graph, self._ask, "passed_on")
+
+    def _find(self, at: WorkloadId) -> Inbound | None:
+        workload = self._world.workload(at)
+        if workload is None or not workload.proxy or workload.gateway or not workload.address:
+            return None
+        claims = _claims(self._world, at)
+        sidecar = self._sidecars.nearest(workload.namespace, workload.labels)
+        said = {number: served(sidecar, number) for number in sorted({*claims, *numbers(sidecar)})}
+        ports = {
+            number: _port(self._world, workload, number, claims.get(number, ()), own)
+            for number, own in said.items()
+        }
+        clusters = (
+            _cluster(workload, port, said[number], self._spoken(port, claims.get(number, ())))
+            for number, port in ports.items()
+        )
+        return Inbound(
+            namespace=workload.namespace,
+            workload=workload.name,
+            address=workload.address,
+            identity=workload.identity,
+            trust_domain=self._world.trust_domain(),
+            ports=tuple(ports.values()),
+            clusters=tuple(clusters),
+            default_mtls=InboundMtls.PERMISSIVE,
+        )
+
+    def _spoken(self, port: InboundPort, claims: Sequence[_Claim]) -> Upstream:
+        upgraded = port.protocol is Protocol.HTTP and any(
+            self._upgrades.upgraded((claim.service.host, claim.port.number)) for claim in claims
+        )
+        return Upstream.HTTP1 if upgraded else Upstream.DECLARED
 
     def _ask(self, at: tuple[str, int]) -> bool:
         """Whether callers of a service's HTTP port tell the application themselves who calls: one of the
@@ -66,25 +103,6 @@ class InboundCells:
         return False
 
 
-def inbound(world: World, at: WorkloadId) -> Inbound | None:
-    """What reaches a workload; None if there is no such workload, or no proxy before it."""
-    workload = world.workload(at)
-    if workload is None or not workload.proxy or workload.gateway or not workload.address:
-        return None
-    claims = _claims(world, at)
-    ports = tuple(_port(world, workload, number, claims[number]) for number in sorted(claims))
-    return Inbound(
-        namespace=workload.namespace,
-        workload=workload.name,
-        address=workload.address,
-        identity=workload.identity,
-        trust_domain=world.trust_domain(),
-        ports=ports,
-        clusters=tuple(_cluster(workload, port) for port in ports),
-        default_mtls=InboundMtls.PERMISSIVE,
-    )
-
-
 def _claims(world: World, at: WorkloadId) -> dict[int, list[_Claim]]:
     found: dict[int, list[_Claim]] = {}
     for service in world.services_of(at):
@@ -95,20 +113,29 @@ def _claims(world: World, at: WorkloadId) -> dict[int, list[_Claim]]:
     return found
 
 
-def _port(world: World, workload: Workload, number: int, claims: list[_Claim]) -> InboundPort:
-    protocol, mtls = _protocol(claims), InboundMtls.PERMISSIVE
-    served = Served(workload, mtls, tuple((claim.service, claim.port) for claim in claims))
+def _port(
+    world: World, workload: Workload, number: int, claims: Sequence[_Claim], said: Said | None
+) -> InboundPort:
+    mtls = InboundMtls.PERMISSIVE
+    if said is not None and said.protocol is not None:
+        protocol, origin = said.protocol, said.origin
+    else:
+        protocol, origin = _protocol(claims), claims[0].origin
+    declared = tuple((claim.service, claim.port) for claim in claims)
+    served = Served(workload, mtls, declared, said.origin if said is not None else None)
     return InboundPort(
         port=number,
         protocol=protocol,
         mtls=mtls,
         cluster=f"inbound|{number}||",
-        origin=claims[0].origin,
+        origin=origin,
         depth=depth(world, served, protocol),
+        idle_seconds=said.idle_seconds if said is not None else None,
+        connection_seconds=said.pool.connection_seconds if said is not None else None,
     )
 
 
-def _protocol(claims: list[_Claim]) -> Protocol:
+def _protocol(claims: Sequence[_Claim]) -> Protocol:
     """What all services say that say something.
 
     Where they disagree, HTTP if any of them says so, in whichever version the caller speaks: a second service
@@ -123,13 +150,15 @@ def _protocol(claims: list[_Claim]) -> Protocol:
     return Protocol.HTTP if any(protocol.is_http for protocol in declared) else Protocol.TCP
 
 
-def _cluster(workload: Workload, port: InboundPort) -> Cluster:
+def _cluster(workload: Workload, port: InboundPort, said: Said | None, spoken: Upstream) -> Cluster:
+    said = said or Said(port.origin)
     return Cluster(
         name=port.cluster,
         discovery=Discovery.STATIC,
-        origin=port.origin,
+        origin=said.origin,
         protocol=port.protocol,
-        addresses=((workload.address, port.port),),
+        pool=replace(said.pool, upstream=spoken),
+        addresses=(said.address(workload.address, port.port),),
         source_address=_SOURCE,
     )
 

@@ -83,7 +83,7 @@ class Resolution:
         sidecars = SidecarCells(world)
         self._scopes = ScopeCells(world, attachments, sidecars)
         hosts = self._hosts = HostCells(world, attachments, sidecars)
-        self._inbound = InboundCells(world)
+        self._inbound = InboundCells(world, sidecars)
         self._clusters = ClusterCells(world, hosts, self._inbound)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)

@@ -1,4 +1,5 @@
 """Sidecar (Istio): which services a workload's proxy knows, and what becomes of everything else.
+(`sidecar_ingress.py` has what it says of the workload's own ports.)
 
 A service that is left out is to its callers as if nobody had declared it. Its virtual address leads nowhere
 then, whatever the policy: there is nothing but the proxies that could know where.
@@ -86,7 +87,13 @@ class SidecarCells:
 
     def selected(self, namespace: str, labels: Labels) -> str:
         """The names of the Sidecars that hold for calls of a workload, the nearest first; "" if none does."""
-        return ",".join(f"{each.namespace}/{each.name}" for each in self._chain(namespace, labels))
+        chain = self._chain(namespace, labels)
+        saying = [each for each in chain if each.spec.egress or each.spec.outbound_traffic_policy]
+        return ",".join(f"{each.namespace}/{each.name}" for each in saying)
+
+    def nearest(self, namespace: str, labels: Labels) -> Resource[SidecarSpec] | None:
+        """The one that holds for what reaches a workload: of that nothing is inherited."""
+        return next(iter(self._chain(namespace, labels)), None)
 
     def _chain(self, namespace: str, labels: Labels) -> list[Resource[SidecarSpec]]:
         """One that selects the workload, the default of its namespace, and that of the root namespace."""
@@ -95,8 +102,7 @@ class SidecarCells:
         selecting = [each for each in here if _selects(each.spec, labels)]
         defaults = [each for each in here if each.spec.workload_selector is None]
         global_ = [each for each in self._written(root) if each.spec.workload_selector is None]
-        chain = [*selecting[:1], *defaults[:1], *(global_[:1] if namespace != root else ())]
-        return [each for each in chain if each.spec.egress or each.spec.outbound_traffic_policy]
+        return [*selecting[:1], *defaults[:1], *(global_[:1] if namespace != root else ())]
 
     def _list(self, namespace: str) -> tuple[Resource[SidecarSpec], ...]:
         """Of several that mean the same workload the oldest holds (Istio leaves it undefined)."""

@@ -59,7 +59,8 @@ def _spoken(protocol: Protocol, pool: ConnectionPool, inbound: bool) -> Tree:
     http2 = http2_options(pool)
     if is_http2(protocol, pool):
         return {"explicit_http_config": {"http2_protocol_options": http2}}
-    if inbound or protocol is Protocol.DETECT or pool.upstream is Upstream.AS_CALLER:
+    as_caller = inbound or protocol is Protocol.DETECT or pool.upstream is Upstream.AS_CALLER
+    if as_caller and pool.upstream is not Upstream.HTTP1:
         # A caller outside the mesh may speak HTTP/2 with prior knowledge to a port that is declared `http`.
         return {
             "use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": http2}
@@ -83,7 +84,7 @@ def _http(cluster: Cluster) -> Tree | None:
     options = _spoken(cluster.protocol, cluster.pool, inbound)
     common = common_http_options(cluster.pool)
     if inbound:
-        common["idle_timeout"] = message.seconds(APPLICATION_IDLE_SECONDS)
+        common.setdefault("idle_timeout", message.seconds(APPLICATION_IDLE_SECONDS))
     if cluster.mtls is not None and cluster.mtls.alpn == tls.HTTP_MESH_ALPN:
         common["idle_timeout"] = message.seconds(APPLICATION_IDLE_SECONDS)
         age = min(cluster.pool.connection_seconds or PASSED_ON_SECONDS, PASSED_ON_SECONDS)

@@ -30,7 +30,7 @@ from tulle.xds.cluster import INBOUND_PASSTHROUGH, inbound_passthrough, translat
 from tulle.xds.filter.connection_manager import inbound_manager
 from tulle.xds.filter.inspector import DETECTION_SECONDS
 from tulle.xds.filter.order import listener_filters
-from tulle.xds.filter.tcp_proxy import tcp_proxy
+from tulle.xds.filter.tcp_proxy import connection_times, tcp_proxy
 from tulle.xds.listener import refuse_own_port
 from tulle.xds.message import Tree
 from tulle.xds.outbound import ANY_ADDRESS
@@ -45,7 +45,12 @@ def _http(port: InboundPort, peer: bool) -> Tree:
 
 
 def _tcp(port: InboundPort, peer: bool) -> Tree:
-    return tcp_proxy((WeightedCluster(port.cluster),), f"inbound_{port.port}", after_handshake=peer)
+    return tcp_proxy(
+        (WeightedCluster(port.cluster),),
+        f"inbound_{port.port}",
+        after_handshake=peer,
+        more=connection_times(port.idle_seconds, port.connection_seconds),
+    )
 
 
 def _port_chains(inbound: Inbound, port: InboundPort) -> list[Tree]:

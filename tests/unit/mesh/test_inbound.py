@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.mesh.routed import codes, shop
-from tulle.mesh.view import Discovery, InboundMtls, Protocol
+from tulle.mesh.view import Discovery, InboundMtls, Protocol, Upstream
 
 
 def service(name: str, ports: str, selector: str = "{app: reviews, version: v1}") -> str:
@@ -106,3 +106,69 @@ def test_there_is_nothing_for_what_has_no_sidecar() -> None:
     assert resolution.inbound(("shop", "nobody")) is None
     assert resolution.parts(("shop", "bare")) == ()
     assert ("shop", "bare") not in resolution.proxies()
+
+
+SIDECAR = """
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  {selector}
+  ingress: [{{port: {{number: {port}, protocol: TCP}}, defaultEndpoint: '127.0.0.1:1'}}]
+"""
+
+
+def test_of_several_sidecars_the_nearest_alone_says_what_reaches_a_workload() -> None:
+    nearest = SIDECAR.format(name="b", selector="workloadSelector: {labels: {version: v1}}", port=8080)
+    world, resolution = shop(nearest + "---" + SIDECAR.format(name="a", selector="", port=9080))
+    mine, other = (resolution.inbound(("shop", name)) for name in ("reviews-v1", "reviews-v2"))
+    assert mine is not None
+    assert other is not None
+    own = world.workload(("shop", "reviews-v1"))
+    assert own is not None
+    assert {each.name: each.addresses for each in mine.clusters} == {
+        "inbound|8080||": (("127.0.0.1", 1),),
+        "inbound|9080||": ((own.address, 9080),),
+    }
+    assert [(port.port, port.protocol) for port in mine.ports] == [
+        (8080, Protocol.TCP),
+        (9080, Protocol.HTTP),
+    ]
+    assert [(port.port, port.protocol) for port in other.ports] == [(9080, Protocol.TCP)]
+
+
+RULE = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: upgrade, namespace: shop}}
+spec: {{host: {host}, trafficPolicy: {policy}}}
+"""
+UPGRADE = "{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}"
+
+
+@pytest.mark.parametrize(
+    ("host", "policy", "spoken"),
+    [
+        ("reviews", UPGRADE, Upstream.HTTP1),
+        ("'*.shop.svc.cluster.local'", UPGRADE, Upstream.HTTP1),
+        ("reviews", UPGRADE.replace("UPGRADE", "DO_NOT_UPGRADE"), Upstream.DECLARED),
+        ("ratings", UPGRADE, Upstream.DECLARED),
+        (
+            "reviews",
+            "{portLevelSettings: [{port: {number: 9080}, " + UPGRADE[1:] + "]}",
+            Upstream.HTTP1,
+        ),
+        (
+            "reviews",
+            "{portLevelSettings: [{port: {number: 9}, " + UPGRADE[1:] + "]}",
+            Upstream.DECLARED,
+        ),
+    ],
+)
+def test_an_application_of_http_1_is_called_so_where_proxies_are_told_to_speak_http_2(
+    host: str, policy: str, spoken: Upstream
+) -> None:
+    _, resolution = shop(RULE.format(host=host, policy=policy))
+    found = resolution.inbound(("shop", "reviews-v1"))
+    assert found is not None
+    assert [each.pool.upstream for each in found.clusters] == [spoken]

@@ -17,6 +17,10 @@ from tulle.model.parse import parse
         "egress: [{port: {number: 9080, protocol: HTTP, name: egresshttp}, hosts: [prod/*]}, {hosts: [a/*]}]",
         "workloadSelector: {labels: {app: a}}\noutboundTrafficPolicy: {mode: ALLOW_ANY}",
         "egress: [{captureMode: IPTABLES, hosts: ['*/*']}]",
+        "ingress: [{port: {number: 9080, protocol: HTTP, name: web}, defaultEndpoint: '127.0.0.1:80'}]",
+        "ingress: [{port: {number: 9080, protocol: HTTP}, defaultEndpoint: '[::]:80'}, "
+        "{port: {number: 9081, protocol: TCP}, connectionPool: {tcp: {maxConnections: 1}}}]",
+        "inboundConnectionPool: {http: {http2MaxRequests: 1024}}",
     ],
 )
 def test_what_is_valid(spec: str) -> None:
@@ -65,7 +69,46 @@ def test_what_is_valid(spec: str) -> None:
             "not-honoured",
             ".outboundTrafficPolicy.egressProxy",
         ),
-        ("ingress: [{port: {number: 80, protocol: HTTP}}]", "not-honoured", ".ingress"),
+        ("ingress: [{defaultEndpoint: '127.0.0.1:80'}]", "missing-field", ".ingress[0].port"),
+        ("ingress: [{port: {protocol: HTTP}}]", "out-of-range", ".ingress[0].port.number"),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}}, {port: {number: 1, protocol: HTTP}}]",
+            "duplicate-name",
+            ".ingress[1].port.number",
+        ),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}, defaultEndpoint: '10.0.0.1:80'}]",
+            "invalid-address",
+            ".ingress[0].defaultEndpoint",
+        ),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}, defaultEndpoint: '127.0.0.1:70000'}]",
+            "invalid-address",
+            ".ingress[0].defaultEndpoint",
+        ),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}, bind: unix:///tmp/a}]",
+            "invalid-address",
+            ".ingress[0].bind",
+        ),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}, defaultEndpoint: 'unix:///tmp/a'}]",
+            "not-honoured",
+            ".ingress[0].defaultEndpoint",
+        ),
+        (
+            "ingress: [{port: {number: 1, protocol: TCP}, captureMode: NONE}]",
+            "not-honoured",
+            ".ingress[0].captureMode",
+        ),
+        ("ingress: [{port: {number: 1, protocol: UDP}}]", "not-honoured", ".ingress[0].port"),
+        (
+            "ingress: [{port: {number: 1, protocol: HTTPS}, tls: {mode: SIMPLE, privateKey: a, "
+            "serverCertificate: b}}]",
+            "not-honoured",
+            ".ingress[0].tls",
+        ),
+        ("inboundConnectionPool: {}", "missing-field", ".inboundConnectionPool"),
     ],
 )
 def test_what_is_refused(spec: str, code: str, field: str) -> None:

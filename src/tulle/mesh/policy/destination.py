@@ -78,11 +78,11 @@ class DestinationPolicy:
         not say, its service's holds (destination_rule.proto, `portLevelSettings`, `Subset`; Istio's
         `MergeSubsetTrafficPolicy`).
         """
-        whole = _at_port(self.written, port)
+        whole = at_port(self.written, port)
         own = dict(self.subsets).get(subset) if subset else None
         if own is None or own.written is None:
             return whole
-        narrow = _at_port(own.written, port)
+        narrow = at_port(own.written, port)
         if self.written is None:
             return narrow
         kept = _OTHERS if _has_port(own.written, port) else (*_OF_PORTS, *_OTHERS)
@@ -101,7 +101,8 @@ def _has_port(written: TrafficPolicy, port: int) -> bool:
     return any(each.port.number == port for each in written.port_level_settings)
 
 
-def _at_port(written: TrafficPolicy | None, port: int) -> Settings:
+def at_port(written: TrafficPolicy | None, port: int) -> Settings:
+    """What a policy says of a port: its own settings, else those for all."""
     if written is None:
         return NOTHING
     for each in written.port_level_settings:

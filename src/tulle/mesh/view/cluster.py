@@ -100,6 +100,7 @@ class Upstream(StrEnum):
     """Which HTTP is spoken to a cluster, where that is not what its port is declared as."""
 
     DECLARED = "declared"
+    HTTP1 = "http1"
     HTTP2 = "http2"
     AS_CALLER = "as_caller"
 

@@ -120,6 +120,10 @@ class InboundPort:
     origin: Origin
     depth: Depth | None = None
     """None: no HTTP port, or one that has to be looked at; its depth is not a question."""
+    idle_seconds: float | None = None
+    """Of connections without HTTP. None: an hour (Envoy's default); 0: for ever."""
+    connection_seconds: float | None = None
+    """The age at which a connection without HTTP is closed."""
 
 
 @dataclass(frozen=True, slots=True)

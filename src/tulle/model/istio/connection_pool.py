@@ -83,6 +83,22 @@ class ConnectionPoolSettings(Model):
         return self
 
 
+_OUTWARD = NoEffect("a proxy calls its own application once, in the HTTP that it was called in")
+
+
+class InboundHTTPSettings(HTTPSettings):
+    """What a Sidecar says of what reaches a workload. Istio upgrades outbound clusters alone, and repeats
+    nothing on the inbound side."""
+
+    max_retries: Annotated[_Limit, _OUTWARD] = 0
+    h2_upgrade_policy: Annotated[Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"], _OUTWARD] = "DEFAULT"
+    use_client_protocol: Annotated[Bool, _OUTWARD] = False
+
+
+class InboundConnectionPoolSettings(ConnectionPoolSettings):
+    http: InboundHTTPSettings | None = None  # pyright: ignore[reportIncompatibleVariableOverride] frozen
+
+
 class OutlierDetection(Model):
     consecutive_errors: Annotated[
         Int | None, NoEffect("Istio has given it up for consecutive5xxErrors and consecutiveGatewayErrors")

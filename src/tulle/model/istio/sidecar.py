@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from tulle.model.istio.connection_pool import InboundConnectionPoolSettings
 from tulle.model.istio.host import check_exposed_host
-from tulle.model.istio.shared import Destination, check_protocol
-from tulle.model.istio.workload_entry import PortLabel
+from tulle.model.istio.shared import Destination
+from tulle.model.istio.sidecar_ingress import IstioIngressListener, SidecarPort
 from tulle.model.remark import Remark
-from tulle.model.schema import Int, Model, NotHonoured, check_dns_label, problem
+from tulle.model.schema import Model, NotHonoured, check_dns_label, problem
 
 _BOUND = NotHonoured("listeners that programs dial themselves are not made: all TCP is captured")
-
-
-class SidecarPort(Model):
-    number: Annotated[Int, Field(ge=0, le=65535)] = 0
-    protocol: Annotated[str, AfterValidator(lambda text: check_protocol(text) if text else text)] = ""
-    """"": detected"""
-    name: PortLabel | None = None
 
 
 class IstioEgressListener(Model):
@@ -98,9 +92,9 @@ class WorkloadSelector(Model):
 
 class SidecarSpec(Model):
     workload_selector: WorkloadSelector | None = None
-    ingress: Annotated[tuple[Any, ...], NotHonoured("ports are served as services declare them")] = ()
+    ingress: tuple[IstioIngressListener, ...] = ()
     egress: tuple[IstioEgressListener, ...] = ()
-    inbound_connection_pool: Annotated[Any, NotHonoured("the limits of callers are honoured only")] = None
+    inbound_connection_pool: InboundConnectionPoolSettings | None = None
     outbound_traffic_policy: OutboundTrafficPolicy | None = None
 
     def remarks(self) -> Iterator[Remark]:
@@ -121,6 +115,7 @@ class SidecarSpec(Model):
         written = self.model_fields_set - {"workload_selector"}
         if not any(getattr(self, name) for name in written):
             raise problem("missing-field", "it says nothing", remedy="Write egress, for example.")
+        _check_distinct(self.ingress)
         ports: set[int] = set()
         for index, listener in enumerate(self.egress):
             if listener.port is None:
@@ -141,3 +136,15 @@ class SidecarSpec(Model):
                 )
             ports.add(listener.port.number)
         return self
+
+
+def _check_distinct(ingress: tuple[IstioIngressListener, ...]) -> None:
+    numbers = [listener.port.number for listener in ingress]
+    for index, number in enumerate(numbers):
+        if number in numbers[:index]:
+            raise problem(
+                "duplicate-name",
+                f"port {number} has a listener already",
+                remedy="Write one listener for each port.",
+                field=f"ingress[{index}].port.number",
+            )

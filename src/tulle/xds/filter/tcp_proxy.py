@@ -50,13 +50,19 @@ def tcp_proxy(
     return message.extension("envoy.filters.network.tcp_proxy", message.TcpProxy(**fields))
 
 
+def connection_times(idle: float | None, longest: float | None) -> Tree:
+    """How long connections may be silent, and live; None: Envoy's own."""
+    fields: Tree = {}
+    if idle is not None:
+        fields["idle_timeout"] = message.seconds(idle)
+    if longest is not None:
+        fields["max_downstream_connection_duration"] = message.seconds(longest)
+    return fields
+
+
 def chain_proxy(then: TcpChain, connect_attempts: int) -> Tree:
     """The proxy of a chain, with what is said of its connections."""
-    fields: Tree = {}
-    if then.idle_seconds is not None:
-        fields["idle_timeout"] = message.seconds(then.idle_seconds)
-    if then.connection_seconds is not None:
-        fields["max_downstream_connection_duration"] = message.seconds(then.connection_seconds)
+    fields = connection_times(then.idle_seconds, then.connection_seconds)
     if then.by_source_address:
         fields["hash_policy"] = [{"source_ip": {}}]
     if then.tunnel is not None:
