@@ -173,6 +173,10 @@ class Proxy:
         found = (await self._admin.get("/stats", params={"format": "json"})).json()["stats"]
         return sum(one["value"] for one in found if one.get("name", "").endswith(name))
 
+    async def metrics(self) -> str:
+        """All statistics in Prometheus' text."""
+        return (await self._admin.get("/stats/prometheus")).text
+
     async def close(self) -> None:
         await self._admin.aclose()
 

@@ -82,7 +82,9 @@ def bootstrap(assignment: WorkloadAssignment, domain: str, open_files: int) -> d
                 {
                     "tag_name": "envoy.cluster_name",
                     "regex": r"^cluster\.(((?:outbound|inbound)\|.*?)\.)(?:ssl\.|upstream_)",
-                }
+                },
+                {"tag_name": "envoy.virtual_host", "regex": r"^vhost\.((.*?)\.)route\."},
+                {"tag_name": "envoy.route", "regex": r"^vhost\..*?\.route\.((.*?)\.)upstream_"},
             ],
             "stats_matcher": {
                 "inclusion_list": {
@@ -92,6 +94,8 @@ def bootstrap(assignment: WorkloadAssignment, domain: str, open_files: int) -> d
                         {"prefix": "server."},
                         {"prefix": "control_plane."},
                         {"safe_regex": {"regex": _CLUSTER_STATISTICS}},
+                        # Kept of the routes alone that ask for it (VirtualService, `statPrefix`).
+                        {"safe_regex": {"regex": "vhost[.].*[.]route[.].*"}},
                     ]
                 }
             },

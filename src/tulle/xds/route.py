@@ -70,6 +70,8 @@ def _route(route: Route, host_retries: bool) -> Tree:
         **header_changes(route.request, route.response),
         **_filters(route),
     }
+    if route.stat_prefix:
+        built["stat_prefix"] = route.stat_prefix
     if isinstance(action, Redirect):
         built["redirect"] = redirect(action, route.match.path)
     elif isinstance(action, Respond):

@@ -35,7 +35,7 @@ def test_the_node_is_named_as_mesh_tools_know_it() -> None:
 
 
 def test_metrics_name_the_whole_cluster() -> None:
-    (rule,) = bootstrap(REVIEWS, "cluster.local", 20_000)["stats_config"]["stats_tags"]
+    rule, *_ = bootstrap(REVIEWS, "cluster.local", 20_000)["stats_config"]["stats_tags"]
     found = re.search(rule["regex"], "cluster.outbound|9080|v1|reviews.shop.svc.cluster.local.ssl.handshake")
     assert found is not None
     assert found[2] == "outbound|9080|v1|reviews.shop.svc.cluster.local"

@@ -116,9 +116,12 @@ def test_the_older_form_of_origins() -> None:
     assert route.cors.forward_unmatched_preflights
 
 
-def test_the_statistics_of_a_route_are_said_to_be_none() -> None:
-    _, resolution = shop(virtual_service(http("[{uri: {prefix: /}, statPrefix: mine}]")))
-    assert ask(resolution.outbound("shop"), "9080", "reviews") == RATINGS
+def test_statistics_are_kept_of_the_match_that_names_them() -> None:
+    matches = "[{uri: {prefix: /a}, statPrefix: mine}, {uri: {prefix: /b}}]"
+    _, resolution = shop(virtual_service(http(matches)))
+    found = virtual_host(table(resolution.outbound("shop"), "9080"), "reviews")
+    assert found is not None
+    assert [route.stat_prefix for route in found.routes] == ["mine", ""]
 
 
 # -- delegates --------------------------------------------------------------------------------------

@@ -105,4 +105,5 @@ def _route(
         response=header_changes(headers.response) if headers is not None else None,
         cors=cors(written.cors_policy) if written.cors_policy is not None else None,
         fault=fault(written.fault) if written.fault is not None else None,
+        stat_prefix=match.stat_prefix if match is not None else "",
     )

@@ -161,7 +161,16 @@ def _merged_match(root: HTTPMatchRequest, leaf: HTTPMatchRequest) -> HTTPMatchRe
     }
     single = {
         field: getattr(leaf, field) or getattr(root, field)
-        for field in ("uri", "scheme", "method", "authority", "port", "source_namespace", "gateways")
+        for field in (
+            "uri",
+            "scheme",
+            "method",
+            "authority",
+            "port",
+            "source_namespace",
+            "gateways",
+            "stat_prefix",
+        )
     }
     name = "-".join(name for name in (root.name, leaf.name) if name)
     return leaf.model_copy(update=joined | single | {"name": name})

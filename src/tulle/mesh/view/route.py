@@ -207,6 +207,9 @@ class Route:
     response: HeaderChanges | None = None
     cors: Cors | None = None
     fault: Fault | None = None
+    stat_prefix: str = ""
+    """Under which its own requests, time-outs and retries are counted. "": they are not. (Answers by status
+    never are: that would be a switch of the router, which stands in the listener.)"""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

@@ -37,7 +37,6 @@ from tulle.model.schema import (
     Int,
     IstioDuration,
     Model,
-    NoEffect,
     exactly_one,
     problem,
 )
@@ -57,7 +56,7 @@ class HTTPMatchRequest(Model):
     ignore_uri_case: Bool = False
     without_headers: dict[MatchedHeaderName, WithoutMatch] = {}
     source_namespace: DnsLabel | None = None
-    stat_prefix: Annotated[str, NoEffect("statistics of single routes are not kept")] = ""
+    stat_prefix: str = ""
 
 
 class Delegate(Model):
