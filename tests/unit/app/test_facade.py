@@ -167,11 +167,12 @@ async def test_gateways_are_shown_by_the_names_that_people_gave(make: Make) -> N
     assert [(each.name, each.port, each.protocol) for each in gateway.listeners] == [("plain", 8080, "HTTP")]
 
 
-async def test_the_class_of_gateways_is_there_without_being_written(make: Make) -> None:
+@pytest.mark.parametrize("name", ["tulle", "istio"])
+async def test_a_class_of_gateways_is_there_without_being_written(make: Make, name: str) -> None:
     facade = make()
 
     async def shown() -> dict[str, Any]:
-        (found,) = await facade.resources(group=None, kind="GatewayClass", namespace=None, name=None)
+        (found,) = await facade.resources(group=None, kind="GatewayClass", namespace=None, name=name)
         return dict(found)
 
     implied = await shown()
