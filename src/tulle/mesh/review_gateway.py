@@ -157,6 +157,10 @@ def _listener(owner: Resource[Any], state: ListenerState) -> Iterator[Problem]:
         code = CODES[state.secret_reason]
         remedy = "Apply a Secret of type kubernetes.io/tls, with permission to refer to it."
         yield warning(owner, f"{field}.tls.certificateRefs", code, state.secret_message, remedy)
+    fault = state.frontend.fault
+    if fault is not None and fault.field.startswith(field):  # else it is the Gateway's, which says so itself
+        remedy = "Add the authorities' certificates to the Secret as ca.crt."
+        yield warning(owner, fault.field, CODES[fault.reason], fault.message, remedy)
     if state.unknown_kinds:
         at = f"{field}.allowedRoutes.kinds"
         yield warning(owner, at, "invalid-reference-kind", state.kinds_message, "Remove the rest.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests.unit.mesh.certificate import certificate_pem, secret
@@ -210,3 +212,34 @@ def test_a_certificate_that_cannot_be_used_is_not_shown(wrong: str, reason: str,
     own, _ = conditions(resolution, "Gateway", "edge")
     assert (own["Accepted"], own["ResolvedRefs"]) == ("True Accepted", f"False {reason}")
     assert codes(resolution) == [(code, "Gateway/edge", "spec.tls.backend.clientCertificateRef")]
+
+
+OPTION = "gateway.istio.io/tls-terminate-mode"
+
+
+def with_authority(name: str) -> str:
+    """A Secret with the authority of clients beside the certificate of the server, as Istio takes it."""
+    authority = base64.b64encode(certificate_pem().encode()).decode()
+    return secret(name, "shop").replace("\ndata: {", f"\ndata: {{ca.crt: {authority}, ")
+
+
+def by_option(mode: str, protocol: str = "HTTPS") -> str:
+    said = f"tls: {{certificateRefs: [{{name: cert}}], options: {{{OPTION}: {mode}}}}}"
+    return gateway(f"[{{name: https, port: 443, protocol: {protocol}, {said}}}, {OTHER}]")
+
+
+@pytest.mark.parametrize(("mode", "required"), [("MUTUAL", True), ("OPTIONAL_MUTUAL", False)])
+def test_istios_option_asks_for_certificates_at_one_listener(mode: str, required: bool) -> None:
+    _, resolution = shop(by_option(mode), with_authority("cert"))
+    assert asked(resolution) == {443: ClientValidation("shop/cert-cacert", required=required), 8443: None}
+    assert codes(resolution) == []
+    given = resolution.certificates(("shop", "edge-istio"))
+    assert [each.secret for each in given] == ["shop/cert", "shop/cert-cacert"]
+
+
+def test_istios_option_without_authorities_serves_nobody_and_says_so() -> None:
+    _, resolution = shop(by_option("MUTUAL"), secret("cert", "shop"))
+    assert list(asked(resolution)) == [8443]
+    assert listeners(resolution)["https"]["ResolvedRefs"] == "False InvalidCACertificateRef"
+    found = [("invalid-certificate", "Gateway/edge", "spec.listeners[0].tls.certificateRefs")]
+    assert codes(resolution) == found

@@ -5,10 +5,10 @@ Read by `route/listener_state.py`, `gateway.py`, `gateway_status.py` and `review
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tulle.mesh.policy.certificate import bundle_fault, certificate_fault, of_config_maps
+from tulle.mesh.policy.certificate import authorities_fault, bundle_fault, certificate_fault, of_config_maps
 from tulle.mesh.route.grant import permitted
 from tulle.mesh.view import ClientValidation, Cluster
 from tulle.mesh.world import World
@@ -63,6 +63,18 @@ def frontend(world: World, gateway: Resource[GatewaySpec], port: int) -> Fronten
     # Certificates that cannot be verified are let in too, and so are clients without one.
     strict = validation.mode == "AllowValidOnly"
     return Frontend(ClientValidation(of_config_maps(usable), required=strict, verify=strict), fault)
+
+
+def frontend_of_option(world: World, mode: str, secrets: Sequence[str], field: str) -> Frontend:
+    """What Istio's option `gateway.istio.io/tls-terminate-mode` asks of the clients of one listener: a
+    certificate of the authorities that stand in the Secret of the server's own, or beside it (buildTLS)."""
+    if not secrets:
+        return NOTHING_ASKED
+    authorities = f"{secrets[0]}-cacert"
+    wrong = authorities_fault(world, *authorities.split("/", 1))
+    if wrong:
+        return Frontend(fault=Fault("InvalidCACertificateRef", wrong, field))
+    return Frontend(ClientValidation(authorities, required=mode == "MUTUAL"))
 
 
 def is_insecure(gateway: GatewaySpec) -> bool:

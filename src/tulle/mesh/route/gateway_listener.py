@@ -141,7 +141,7 @@ def _connections(
     """A listener whose connections are passed on: TLS by SNI, whether it ends here or not, TCP as a whole."""
     here = _origin(state)
     label = f"{state.protocol.lower()}.{state.full_name}"
-    tls = ServerTls(state.secrets) if state.terminates else None
+    tls = ServerTls(state.secrets, state.frontend.validation) if state.terminates else None
     chains: list[GatewayChain] = []
     for number, domain in enumerate(_domains(state, others, bound)):
         route = _holding(world, bound, domain)

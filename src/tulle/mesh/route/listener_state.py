@@ -9,7 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tulle.mesh.listener_set import ListenerSet, attached_sets
-from tulle.mesh.policy.gateway_tls import NOTHING_ASKED, Frontend, certificate_ref_fault, frontend
+from tulle.mesh.policy.gateway_tls import (
+    NOTHING_ASKED,
+    Frontend,
+    certificate_ref_fault,
+    frontend,
+    frontend_of_option,
+)
 from tulle.mesh.route.attachment import (
     GATEWAY,
     GRPC_ROUTE,
@@ -202,6 +208,10 @@ def _state(
                 secrets.append(f"{ref.namespace or owner.namespace}/{ref.name}")
             elif not reason:
                 reason, message = fault
+    clients = frontend(world, gateway, listener.port) if bare.takes_https else NOTHING_ASKED
+    if listener.tls is not None and listener.tls.terminate_mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        field = f"spec.listeners[{index}].tls.certificateRefs"
+        clients = frontend_of_option(world, listener.tls.terminate_mode, secrets, field)
     return ListenerState(
         owner=owner.key,
         index=index,
@@ -211,7 +221,7 @@ def _state(
         secrets=tuple(secrets),
         secret_reason=reason,
         secret_message=message,
-        frontend=frontend(world, gateway, listener.port) if bare.takes_https else NOTHING_ASKED,
+        frontend=clients,
     )
 
 

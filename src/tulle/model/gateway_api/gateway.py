@@ -50,7 +50,12 @@ class AllowedRoutes(Model):
     kinds: Annotated[tuple[RouteGroupKind, ...], Field(max_length=8)] = ()
 
 
-_MESH_TLS = {"gateway.istio.io/tls-terminate-mode": "ISTIO_MUTUAL"}
+_TERMINATE_MODE = "gateway.istio.io/tls-terminate-mode"
+_TERMINATE_MODES = ("MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL")
+
+
+def _is_unknown(options: dict[str, str]) -> bool:
+    return any(key != _TERMINATE_MODE or value not in _TERMINATE_MODES for key, value in options.items())
 
 
 class ListenerTLSConfig(Model):
@@ -60,15 +65,20 @@ class ListenerTLSConfig(Model):
         dict[str, Annotated[str, Field(max_length=4096)]],
         Field(max_length=16),
         NotHonoured(
-            "gateway.istio.io/tls-terminate-mode: ISTIO_MUTUAL is the one option that is known",
-            lambda said: said not in ({}, _MESH_TLS),
+            f"{_TERMINATE_MODE} is the one option that is known: {', '.join(_TERMINATE_MODES)}", _is_unknown
         ),
     ] = {}
 
     @property
     def is_mesh_tls(self) -> bool:
         """Whether mTLS of the mesh ends here: with the proxy's own certificate, for clients that have one."""
-        return self.mode == "Terminate" and self.options == _MESH_TLS
+        return self.terminate_mode == "ISTIO_MUTUAL"
+
+    @property
+    def terminate_mode(self) -> str:
+        """What Istio's option says of clients' certificates, whose authorities stand in the Secret of the
+        server's; "" if it says nothing."""
+        return self.options.get(_TERMINATE_MODE, "") if self.mode == "Terminate" else ""
 
     @model_validator(mode="after")
     def _certificate_is_there(self) -> ListenerTLSConfig:
