@@ -21,6 +21,8 @@ from typing import Any
 
 import yaml
 
+from tulle.ads.cache import Cache
+from tulle.app.pipeline import Pipeline
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
 from tulle.mesh.resolve import Part, Resolution
@@ -29,6 +31,7 @@ from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
 from tulle.model.parse import parse
 from tulle.xds.bundle import Translated, in_order
+from tulle.xds.patch.apply import apply_patches
 from tulle.xds.render import render
 from tulle.xds.translate import (
     translate_endpoints,
@@ -78,7 +81,13 @@ def mesh(text: str, file: str) -> tuple[World, Resolution, list[str]]:
 
 
 def translate_part(world: World, resolution: Resolution, part: Part) -> Iterator[Translated]:
-    """The resources of one part, with the endpoints of its clusters."""
+    """The resources of one part as EnvoyFilters leave them, with the endpoints of its clusters."""
+    yield from apply_patches(part.context, _plain(resolution, part), resolution.patches(part)).resources
+    for endpoints in _endpoints(world, resolution, part):
+        yield from translate_endpoints(endpoints)
+
+
+def _plain(resolution: Resolution, part: Part) -> Iterator[Translated]:
     match resolution.part(part):
         case Outbound() as outbound:
             yield from translate_outbound(outbound)
@@ -90,8 +99,6 @@ def translate_part(world: World, resolution: Resolution, part: Part) -> Iterator
             yield from translate_proxyless(client)
         case None:
             return
-    for endpoints in _endpoints(world, resolution, part):
-        yield from translate_endpoints(endpoints)
 
 
 def outcome(file: Path) -> Outcome:
@@ -110,6 +117,7 @@ def outcome(file: Path) -> Outcome:
             view["endpoints"] = [tree(one) for one in endpoints]
         resources += translate_part(world, resolution, part)
     findings += [str(finding) for finding in (*world.findings(), *resolution.findings())]
+    findings += [str(finding) for finding in Pipeline(world, resolution, Cache()).findings()]
     bundle = in_order(resources)
     texts = {".view.yaml": _dump(view), ".xds.yaml": render(bundle)}
     if findings:

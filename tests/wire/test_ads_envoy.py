@@ -299,7 +299,7 @@ async def test_a_cluster_without_endpoints_holds_nothing_up(mesh: Mesh, cache: C
             assert (await http.get("/")).text == "one"
 
 
-async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes(
+async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes_that_name_it(
     mesh: Mesh, cache: Cache, tmp_path: Path
 ) -> None:
     front = tmp_path / "front.sock"
@@ -309,17 +309,21 @@ async def test_a_refused_cluster_leaves_the_good_ones_and_holds_the_routes(
         async with envoy(tmp_path), client(front) as http, client(tmp_path / "admin.sock") as admin:
             await mesh.synced()
             bad = cluster("bad", lb_policy="CLUSTER_PROVIDED")  # not provided by EDS: Envoy refuses it
-            second = [*first, cluster("b"), endpoints("b", two), route("r", "b")]
-            cache.put("part", [*second, bad])
+            second = [*first, cluster("b"), endpoints("b", two)]
+            cache.put("part", [*second, bad, route("r", "bad")])
             ((type_url, detail, names),) = (await mesh.rejected()).errors
             assert (type_url, names) == (CLUSTER, ("bad",))
             assert "cluster provided LB specified" in detail
             assert (await http.get("/")).text == "one"
             assert "\nb::" in (await admin.get("/clusters")).text
-            cache.put("part", second)
+            cache.put("part", [*second, bad, route("r", "b")])
+            async with asyncio.timeout(30):
+                while (await http.get("/")).text != "two":
+                    await asyncio.sleep(0.01)
+            assert mesh.server.status(NODE).errors[0][2] == ("bad",)
+            cache.put("part", [*second, route("r", "b")])
             await mesh.synced()
             assert mesh.server.status(NODE).errors == ()
-            assert (await http.get("/")).text == "two"
 
 
 async def test_a_proxy_that_starts_gets_what_is_good_of_a_configuration(

@@ -23,14 +23,14 @@ from tulle.ads import wire
 from tulle.ads.cache import Cache, View
 from tulle.ads.channel import Progress, Response
 from tulle.ads.keepalive import keepalive
-from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD
+from tulle.ads.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD
 from tulle.ads.stateoftheworld import StateOfTheWorld
 from tulle.ads.status import NodeStatus, StatusBoard
 from tulle.ads.subscription import Subscription
 from tulle.kit.gate import Gate
 from tulle.kit.quiet import Quiet
 
-TYPES = frozenset({CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, WORKLOAD, NAMES})
+TYPES = frozenset({CLUSTER, ENDPOINT, LISTENER, ROUTE, EXTENSION, SECRET, WORKLOAD, NAMES})
 MAXIMUM_REQUEST = 4 * 1024 * 1024
 """Bytes. The first request after a reconnect names every resource that the client has."""
 MAXIMUM_NAMES = 200_000

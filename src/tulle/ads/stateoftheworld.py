@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tulle.ads.caution import Content
 from tulle.ads.channel import Progress, Rejection, Response
 from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, Resource
-from tulle.ads.subscription import WILDCARD, Content
+from tulle.ads.subscription import WILDCARD
 from tulle.ads.wire import StateOfTheWorldRequest
 
 _FULL = frozenset({LISTENER, CLUSTER})

@@ -18,10 +18,20 @@ instead of every content in between, and an acknowledgement says something about
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
+from tulle.ads.caution import Content, names_one
 from tulle.ads.channel import REMOVED, Channel, Flight, Progress, Rejection, Response, shared
-from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, NAMES, ROUTE, SECRET, WORKLOAD, Resource
+from tulle.ads.resource import (
+    CLUSTER,
+    ENDPOINT,
+    EXTENSION,
+    LISTENER,
+    NAMES,
+    ROUTE,
+    SECRET,
+    WORKLOAD,
+    Resource,
+)
 from tulle.ads.wire import DeltaRequest
 
 WILDCARD = "*"
@@ -29,23 +39,11 @@ _MAKE = (CLUSTER, ENDPOINT)
 _ORDER = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
 _FREE = frozenset({SECRET, WORKLOAD, NAMES})
 """What nothing else waits for, and what waits for nothing."""
-_NAMED_ONLY = frozenset({ENDPOINT, ROUTE, SECRET})
+_NAMED_ONLY = frozenset({ENDPOINT, ROUTE, EXTENSION, SECRET})
 """Types that no client has ever meant all of when it named none: Envoy may send an empty request for them
 after a reconnect, when it has given up its last one."""
 _NEEDED = {CLUSTER: ENDPOINT, LISTENER: ROUTE}
 """Which of its needs a resource is not ready without."""
-
-
-class Content(Protocol):
-    """What the client is to have (`cache.View`)."""
-
-    def resource(self, type_url: str, name: str) -> Resource | None: ...
-
-    def names(self, type_url: str) -> set[str]: ...
-
-    def knows(self, type_url: str, name: str) -> bool: ...
-
-    def knows_all(self, type_url: str) -> bool: ...
 
 
 class Subscription:
@@ -269,11 +267,11 @@ class Subscription:
         if not self._later():
             return
         if self._made():
-            refused = any(channel.rejected for channel in self._make)
+            refused = tuple(name.encode() for channel in self._make for name in channel.rejected)
             for channel in self._use:
                 # Routes that no listener names any more go after the listeners that named them.
                 remove = channel.type_url != ROUTE or self._quiet(LISTENER)
-                yield self._send(channel, remove=remove, cautious=refused)
+                yield self._send(channel, remove=remove, refused=refused)
             if self._used():
                 for channel in self._make:
                     if channel.type_url != ENDPOINT or self._quiet(CLUSTER):
@@ -355,10 +353,12 @@ class Subscription:
         if needs:
             channel.unready[resource.name] = needs
 
-    def _send(self, channel: Channel, *, remove: bool = False, cautious: bool = False) -> Response | None:
+    def _send(
+        self, channel: Channel, *, remove: bool = False, refused: tuple[bytes, ...] = ()
+    ) -> Response | None:
         """The next response of one type, if there is one and the last one was answered.
 
-        `remove`: whether what the client has may be taken away now. `cautious`: see `_hold_back`.
+        `remove`: whether what the client has may be taken away now. `refused`: see `_hold_back`.
         """
         if channel.flight is not None:
             return None
@@ -372,9 +372,11 @@ class Subscription:
         removed: list[str] = []
         while not (resources or removed):
             last = not channel.retries
-            for name in tuple(channel.dirty) if last else channel.retries.pop(0):
+            names = tuple(channel.dirty) if last else channel.retries.pop(0)
+            held_back = self._hold_back(channel, names, refused, blank) if refused else frozenset[str]()
+            for name in names:
                 resource = self._content.resource(channel.type_url, name)
-                if cautious and self._hold_back(channel, name, resource, blank):
+                if name in held_back:
                     channel.dirty[name] = None
                     continue
                 channel.dirty.pop(name, None)
@@ -393,13 +395,26 @@ class Subscription:
             return None
         return self._dispatch(channel, resources, removed)
 
-    def _hold_back(self, channel: Channel, name: str, resource: Resource | None, blank: bool) -> bool:
-        """The client refused a cluster or endpoints that this may depend on: what it has stays as it is until
-        their content changes. What it lacks altogether it gets: to a proxy that starts, a configuration with
-        one hole is better than none."""
-        if name not in channel.held:
-            return not (blank or name in channel.names) and self._is_due(channel, name, resource)
-        return resource is None or self._is_due(channel, name, resource)
+    def _hold_back(
+        self, channel: Channel, names: tuple[str, ...], refused: tuple[bytes, ...], blank: bool
+    ) -> frozenset[str]:
+        """The client refused clusters or endpoints: what names one of them stays as it is until their
+        content changes, and what goes as part of the same change stays with it. All else is sent. What the
+        client lacks altogether it gets: to a proxy that starts, a configuration with one hole is better than
+        none."""
+        gone: list[str] = []
+        held_back: set[str] = set()
+        for name in names:
+            resource = self._content.resource(channel.type_url, name)
+            if name in channel.held and resource is None:
+                gone.append(name)
+            elif (
+                (name in channel.held or not (blank or name in channel.names))
+                and self._is_due(channel, name, resource)
+                and names_one(self._content, resource, refused)
+            ):
+                held_back.add(name)
+        return frozenset(held_back.union(gone)) if held_back else frozenset()
 
     def _is_due(self, channel: Channel, name: str, resource: Resource | None) -> bool:
         if resource is None or not channel.wants(name):

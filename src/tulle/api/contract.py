@@ -250,6 +250,7 @@ class Rendered(_Message):
     routes: tuple[dict[str, Any], ...] = ()
     clusters: tuple[dict[str, Any], ...] = ()
     endpoints: tuple[dict[str, Any], ...] = ()
+    extensions: tuple[dict[str, Any], ...] = ()
 
 
 # -- explaining -------------------------------------------------------------------------------------

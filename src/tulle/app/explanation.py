@@ -7,7 +7,7 @@ behind the clusters is what the World knows of it now. Read by the API's facade 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -25,9 +25,9 @@ from tulle.mesh.evaluate import (
     evaluate_outbound,
 )
 from tulle.mesh.name import OUTSIDE
-from tulle.mesh.resolve import Resolution
+from tulle.mesh.resolve import Part, PartKind, Resolution
 from tulle.mesh.tls import SANITISED
-from tulle.mesh.view import Cluster, Discovery, Endpoint, Inbound, InboundMtls, View
+from tulle.mesh.view import Cluster, Discovery, Endpoint, Inbound, InboundMtls, Origin, View
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 
@@ -67,7 +67,8 @@ class _Explainer:
                 f"{asked.namespace}/{asked.name} has no proxy that could be asked", "see `tulle status`"
             )
         behind, unavailable = self._behind(at, view, outcome)
-        steps = [self._step(each) for each in (*names, *outcome.steps, *behind)]
+        limits = self._limits(at)
+        steps = [self._step(each) for each in (*names, *outcome.steps, *behind, *limits)]
         return Explanation(outcome=_outcome(outcome, unavailable), steps=tuple(steps))
 
     # -- names -----------------------------------------------------------------------------------
@@ -107,6 +108,11 @@ class _Explainer:
             if each.headless and full.endswith(f".{each.host}"):
                 return self._world.names_of(each.host).addresses.get(full, ())
         return ()
+
+    def _limits(self, at: WorkloadId) -> Iterator[Step]:
+        """What is not known here: the View is Tulle's, and an EnvoyFilter changes what Envoy makes of it."""
+        own = PartKind.INBOUND  # of the caller: nothing of it is met on the way out
+        yield from _limits(part for part in self._resolution.parts(at) if part.kind is not own)
 
     # -- what stands behind ----------------------------------------------------------------------
 
@@ -158,6 +164,8 @@ class _Explainer:
             yield Step("security", "mTLS")
             return
         yield Step("security", f"mTLS, by {inbound.identity}; it takes {_takes(inbound, endpoint.port)}")
+        parts = self._resolution.parts((namespace, name))
+        yield from _limits(part for part in parts if part.kind is PartKind.INBOUND)
         depth = next((each.depth for each in inbound.ports if each.port == endpoint.port), None)
         if depth is not None:
             if depth.shallow and sanitised:
@@ -193,6 +201,13 @@ def _addresses(cluster: Cluster) -> Iterator[Step]:
         server = " or ".join(cluster.tls.names) or cluster.tls.sni or "the host that is asked for"
         proven = f"the server proves to be {server}" if cluster.tls.verify else "whoever answers is taken"
         yield Step("security", f"the proxy begins TLS: {proven}")
+
+
+def _limits(parts: Iterable[Part]) -> Iterator[Step]:
+    refs = [ref for part in parts for ref in part.patches]
+    for namespace, name in sorted({(ref.namespace, ref.name) for ref in refs}):
+        said = f"EnvoyFilter {namespace}/{name} changes this proxy, and its patches are not looked at here"
+        yield Step("limit", said, Origin("EnvoyFilter", namespace, name))
 
 
 def _takes(inbound: Inbound, port: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import structlog
 
-from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from tulle.ads.resource import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE
 from tulle.ads.server import Server
 from tulle.ads.status import NodeStatus
 from tulle.agent.layout import Layout
@@ -256,7 +256,12 @@ class Facade:
         )
 
     async def findings(self) -> tuple[Finding, ...]:
-        found = {*self._store.findings, *self._world.findings(), *self._resolution.findings()}
+        found = {
+            *self._store.findings,
+            *self._world.findings(),
+            *self._resolution.findings(),
+            *self._pipeline.findings(),
+        }
         return tuple(sorted(found))
 
     async def render(self, namespace: str, name: str) -> Rendered:
@@ -271,6 +276,7 @@ class Facade:
             routes=tuple(trees.get(ROUTE, ())),
             clusters=tuple(trees.get(CLUSTER, ())),
             endpoints=tuple(trees.get(ENDPOINT, ())),
+            extensions=tuple(trees.get(EXTENSION, ())),
         )
 
     async def explain(self, request: ExplainRequest) -> Explanation:

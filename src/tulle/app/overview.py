@@ -85,23 +85,25 @@ class Overview:
 
     def refused(self, status: NodeStatus) -> tuple[str, Because | None]:
         """What a proxy refuses in its own words, and the line that caused it."""
-        for type_url, words, names in status.errors:
-            for name in names:
-                origin = self._pipeline.origin(status.node, type_url, name)
-                if origin is not None and origin.name:
-                    return words, because(self._world, origin)
-            return words, None
+        for words, causes in self._refused(status):
+            return words, causes[0] if causes else None
         return "", None
+
+    def _refused(self, status: NodeStatus) -> Iterator[tuple[str, list[Because]]]:
+        """Each refusal, with the lines that may have caused it, the likeliest first."""
+        for type_url, words, names in status.errors:
+            origins = [each for name in names for each in self._pipeline.origins(status.node, type_url, name)]
+            written = dict.fromkeys(each for each in origins if each.name)
+            yield words, [because(self._world, each) for each in written]
 
     def refusals(self) -> dict[tuple[str, str, str], list[str]]:
         """(kind, namespace, name) of each resource that a proxy refuses, with who refuses it and how."""
         found: dict[tuple[str, str, str], list[str]] = {}
         for node in sorted(self._pipeline.proxies() & self._server.connected()):
             status = self._server.status(node)
-            words, cause = self.refused(status) if status.state == "rejected" else ("", None)
-            if cause is not None:
-                at = (cause.kind, cause.namespace, cause.name)
-                found.setdefault(at, []).append(f"the proxy of {node} refused: {words}")
+            for words, causes in self._refused(status) if status.state == "rejected" else ():
+                for at in dict.fromkeys((each.kind, each.namespace, each.name) for each in causes):
+                    found.setdefault(at, []).append(f"the proxy of {node} refused: {words}")
         return found
 
     def _workload(self, workload: Workload) -> WorkloadStatus:

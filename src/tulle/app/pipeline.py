@@ -13,13 +13,17 @@ from weakref import WeakValueDictionary
 
 from tulle.ads.cache import Cache
 from tulle.ads.resource import NAMES, WORKLOAD, Resource
+from tulle.app.patching import patch_problems
 from tulle.kit.derived import Derived
 from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.problem import locate
 from tulle.mesh.resolve import Part, PartKind, Resolution
 from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
+from tulle.model.findings import Finding
 from tulle.xds.bundle import Translated
+from tulle.xds.patch.apply import Patched, apply_patches
 from tulle.xds.translate import (
     translate_certificate,
     translate_endpoints,
@@ -81,6 +85,7 @@ class Pipeline:
             graph, self._find_queries, "all_endpoint_queries"
         )
         self._translated: Derived[Part, tuple[Translated, ...]] = Derived(graph, self._translate, "translate")
+        self._patched: Derived[Part, Patched] = Derived(graph, self._patch, "patch_part")
         self._endpoints: Derived[EndpointQuery, tuple[Translated, ...]] = Derived(
             graph, lambda query: translate_endpoints(world.endpoints(query)), "translate_endpoints"
         )
@@ -123,13 +128,19 @@ class Pipeline:
         """The nodes of all proxies that are declared."""
         return frozenset(node for node in self._assigned.nodes if not node.startswith("host:"))
 
-    def origin(self, node: str, type_url: str, name: str) -> Origin | None:
-        """The written thing that an Envoy object of a proxy exists for."""
+    def origins(self, node: str, type_url: str, name: str) -> tuple[Origin, ...]:
+        """What an Envoy object of a proxy may be wrong for: the patches that changed it, the last one first;
+        else the written thing that it exists for."""
         namespace, _, workload = node.partition("/")
         for one in self.content((namespace, workload)):
             if (one.type_url, one.name) == (type_url, name):
-                return one.origin
-        return None
+                return one.changed_by[::-1] or (one.origin,)
+        return ()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What became of EnvoyFilters' patches, where something is wrong."""
+        patched = [self._patched(part) for part in self._plan("").parts if part.patches]
+        return locate(patch_problems(self._world, patched), self._world.resources.get)
 
     def content(self, at: WorkloadId) -> tuple[Translated, ...]:
         """Everything that one proxy is given, sorted; empty if the workload has none."""
@@ -161,6 +172,9 @@ class Pipeline:
             self._cache.unassign(node)
         for part in self._assigned.parts - plan.parts:
             self._part_content.forget(part)
+            self._translated.forget(part)
+            self._patched.forget(part)
+        for part in {each.plain for each in self._assigned.parts} - {each.plain for each in plan.parts}:
             self._translated.forget(part)
         for holder in self._assigned.holders - plan.holders:
             self._certificates.forget(holder)
@@ -200,7 +214,13 @@ class Pipeline:
             found = [self._names(host) for host in self._world.service_hosts()]
         return {each.key: each for each in found if each is not None}
 
+    def _patch(self, part: Part) -> Patched:
+        patches = self._resolution.patches(part)
+        return apply_patches(part.context, self._translated(part.plain), patches)
+
     def _translate(self, part: Part) -> tuple[Translated, ...]:
+        if part.patches:
+            return self._patched(part).resources
         match self._resolution.part(part):
             case Outbound() as outbound:
                 return translate_outbound(outbound)

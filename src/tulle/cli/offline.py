@@ -117,12 +117,16 @@ class OfflineMesh:
         """What the control plane would give the proxy of a workload."""
         return self._pipeline.content((namespace, name))
 
-    def reasons(self, namespace: str, name: str) -> tuple[tuple[Reason, Because], ...]:
-        """Why each Envoy object of a workload's proxy exists, and where that is written."""
+    def reasons(self, namespace: str, name: str) -> tuple[tuple[Reason, tuple[Because, ...]], ...]:
+        """Why each Envoy object of a workload's proxy exists, and where that is written; then the patches
+        that changed it."""
         view = self._resolution.resolve((namespace, name))
         found = why(view.workloads, self.content(namespace, name))
-        places = {origin: because(self._world, origin) for origin in {each.origin for each in found}}
-        return tuple((each, places[each.origin]) for each in found)
+        causes = {
+            each: (each.origin, *(one for one in each.changed_by if one != each.origin)) for each in found
+        }
+        places = {one: because(self._world, one) for one in {one for each in causes.values() for one in each}}
+        return tuple((each, tuple(places[one] for one in causes[each])) for each in found)
 
     def explain(self, request: ExplainRequest) -> Explanation:
         """What would happen to a request. Raises Absent, Malformed."""
@@ -144,7 +148,8 @@ class OfflineMesh:
 
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with what the resources refer to, with lines."""
-        return tuple(sorted({*self._world.findings(), *self._resolution.findings()}))
+        found = {*self._world.findings(), *self._resolution.findings(), *self._pipeline.findings()}
+        return tuple(sorted(found))
 
 
 def _where(origin: Origin) -> str:

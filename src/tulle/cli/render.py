@@ -73,26 +73,37 @@ def render(
     return 0
 
 
-def _why(reasons: Sequence[tuple[Reason, Because]], output_format: ObjectFormat) -> int:
+def _why(reasons: Sequence[tuple[Reason, tuple[Because, ...]]], output_format: ObjectFormat) -> int:
     if output_format is ObjectFormat.YAML:
         raise usage("--why is a table", "leave -o out, or take -o json")
     if output_format is ObjectFormat.JSON:
         as_json([_as_tree(*each) for each in reasons])
         return 0
     rows: list[tuple[str, str, str, str]] = []
-    for reason, because in reasons:
+    for reason, (because, *patches) in reasons:
         kind, *path = reason.path
         shown = f"{kind} {path[-1]}" if len(path) == 1 else "  " * (len(path) - 1) + path[-1]
-        written = because.kind + " " + "/".join(filter(None, (because.namespace, because.name)))
-        at = f"{because.file}:{because.line}" if because.line else "" if reason.note else "(the default)"
-        rows.append((shown, reason.note or written.strip(), "" if reason.note else because.field, at))
+        at = _at(because) or ("" if reason.note else "(the default)")
+        rows.append((shown, reason.note or _written(because), "" if reason.note else because.field, at))
+        rows += (("  (changed by)", _written(each), each.field, _at(each)) for each in patches)
     table(("OBJECT", "EXISTS FOR", "FIELD", "WRITTEN AT"), rows)
     return 0
 
 
-def _as_tree(reason: Reason, because: Because) -> dict[str, Any]:
+def _written(because: Because) -> str:
+    return (because.kind + " " + "/".join(filter(None, (because.namespace, because.name)))).strip()
+
+
+def _at(because: Because) -> str:
+    return f"{because.file}:{because.line}" if because.line else ""
+
+
+def _as_tree(reason: Reason, causes: tuple[Because, ...]) -> dict[str, Any]:
+    because, *patches = causes
     kind, *path = reason.path
     tree: dict[str, Any] = {"object": kind, "path": path}
+    if patches:
+        tree["changedBy"] = [each.model_dump(exclude_defaults=True) for each in patches]
     if reason.note:
         return tree | {"note": reason.note}
     return tree | {"because": because.model_dump(exclude_defaults=True)}

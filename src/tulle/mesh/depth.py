@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tulle.mesh.draft import HTTP_PROCESSING
+from tulle.mesh.envoy_filter import looks_into_http
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.tls import opaque
 from tulle.mesh.view import Cluster, Depth, Discovery, InboundMtls, Origin, Protocol, Reason, Upstream
@@ -126,12 +127,21 @@ def _nobody_can(world: World, served: Served) -> Iterator[Reason]:
         yield from (reason for each in reasons for reason in each)
 
 
+def _patched(world: World, served: Served) -> Iterator[Reason]:
+    """What people change about the server's processing of HTTP is to be met by every request."""
+    found = looks_into_http(world, served.workload)
+    if found is not None:
+        origin = Origin("EnvoyFilter", found.namespace, found.name)
+        yield Reason(f"EnvoyFilter {found.namespace}/{found.name} changes it", origin)
+
+
 _CAUSES: tuple[Callable[[World, Served], Iterable[Reason]], ...] = (
     _asked_for,
     _without_mtls,
     _sidecar,
     _disagreement,
     _nobody_can,
+    _patched,
 )
 
 

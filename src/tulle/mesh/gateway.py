@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from tulle.kit.derived import Derived
+from tulle.mesh import envoy_filter
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.policy.backend_tls import secured
 from tulle.mesh.policy.credential import at_gateway
@@ -75,7 +76,7 @@ class GatewayCells:
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
             route_tables=tuple(sorted(tables, key=lambda table: table.name)),
-            clusters=self._named_clusters(scope, self._own(workload), listeners, tables, datagrams),
+            clusters=self._clusters_of(workload, scope, self._own(workload), listeners, tables, datagrams),
             datagrams=datagrams,
         )
 
@@ -127,8 +128,9 @@ class GatewayCells:
             found += [Destination(host, port.number, subset) for port in service.ports for subset in subsets]
         return tuple(found)
 
-    def _named_clusters(
+    def _clusters_of(
         self,
+        workload: Workload,
         scope: Scope,
         own: GatewayResource | None,
         listeners: Iterable[GatewayListener],
@@ -143,7 +145,7 @@ class GatewayCells:
             for each in chain.then.clusters
         }
         connected |= {each.cluster for listener in datagrams for each in listener.clusters}
-        routed = named_clusters(tables)
+        routed = named_clusters(tables) | envoy_filter.named_clusters(self._world, workload)
         of_grpc = named_clusters(tables, GRPC_ROUTE[1])
         made: list[Cluster] = []
         for name in sorted(connected | routed):

@@ -132,6 +132,7 @@ def _port(
         depth=depth(world, served, protocol),
         idle_seconds=said.idle_seconds if said is not None else None,
         connection_seconds=said.pool.connection_seconds if said is not None else None,
+        service_port=claims[0].port.number if claims and claims[0].port.number != number else 0,
     )
 
 

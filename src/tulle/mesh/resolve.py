@@ -7,13 +7,24 @@ together the parts of one proxy. Fed by `world.py`; read by the composition root
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.draft import sorted_labels
 from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.envoy_filter import (
+    CONTEXTS,
+    ENVOY_FILTER,
+    GATEWAY,
+    INBOUND,
+    OUTBOUND,
+    PatchRef,
+    label,
+    patch,
+    refs_of,
+)
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.outbound import OutboundCells
@@ -40,6 +51,7 @@ from tulle.mesh.view import (
     View,
     WorkloadView,
 )
+from tulle.mesh.view.patch import Patch
 from tulle.mesh.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Finding
@@ -63,9 +75,22 @@ class Part:
     """Whose it is; of an inbound or gateway part only the namespace says anything."""
     workload: str = ""
     """"" for an outbound or proxyless part, which all workloads of the scope share."""
+    patches: tuple[PatchRef, ...] = ()
+    """What EnvoyFilters change about it."""
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.of}" + (f"/{self.workload}" if self.workload else "")
+        name = f"{self.kind}/{self.of}" + (f"/{self.workload}" if self.workload else "")
+        return f"{name};patches={label(self.patches)}" if self.patches else name
+
+    @property
+    def context(self) -> str:
+        """What EnvoyFilters call this side of a proxy."""
+        return {PartKind.INBOUND: INBOUND, PartKind.GATEWAY: GATEWAY}.get(self.kind, OUTBOUND)
+
+    @property
+    def plain(self) -> Part:
+        """The same without patches."""
+        return replace(self, patches=()) if self.patches else self
 
     @property
     def at(self) -> WorkloadId:
@@ -97,6 +122,13 @@ class Resolution:
         )
         self._queries: Derived[Part, dict[str, EndpointQuery]] = Derived(
             graph, self._find_queries, "endpoint_queries"
+        )
+        self._is_patched: Derived[str, bool] = Derived(
+            graph, lambda _: bool(world.of_kind(*ENVOY_FILTER)), "is_anything_patched"
+        )
+        self._patch: Derived[PatchRef, Patch | None] = Derived(graph, lambda ref: patch(world, ref), "patch")
+        self._refs: Derived[WorkloadId, tuple[tuple[PatchRef, ...], ...]] = Derived(
+            graph, self._find_refs, "patch_refs"
         )
 
     # -- parts -----------------------------------------------------------------------------------
@@ -142,10 +174,18 @@ class Resolution:
             return (Part(PartKind.PROXYLESS, self._scopes.scope(proxy)),)
         if workload is None or not workload.proxy:
             return ()
+        inward, outward, edge = self._refs(proxy) if self._is_patched("") else ((), (), ())
         if workload.gateway:
-            return (Part(PartKind.GATEWAY, Scope(proxy[0]), proxy[1]),)
-        inward = Part(PartKind.INBOUND, Scope(proxy[0]), proxy[1])
-        return (Part(PartKind.OUTBOUND, self._scopes.scope(proxy)), inward)
+            return (Part(PartKind.GATEWAY, Scope(proxy[0]), proxy[1], edge),)
+        inbound = Part(PartKind.INBOUND, Scope(proxy[0]), proxy[1], inward)
+        return (Part(PartKind.OUTBOUND, self._scopes.scope(proxy), patches=outward), inbound)
+
+    def _find_refs(self, proxy: WorkloadId) -> tuple[tuple[PatchRef, ...], ...]:
+        """The patches of a proxy for what reaches it, what it calls, and what it does as a gateway."""
+        workload = self._world.workload(proxy)
+        if workload is None:
+            return ((), (), ())
+        return tuple(refs_of(self._world, workload, context) for context in CONTEXTS)
 
     def part(self, part: Part) -> Outbound | Inbound | Gateway | Proxyless | None:
         """The value of a part."""
@@ -181,12 +221,17 @@ class Resolution:
 
     def endpoint_queries(self, part: Part) -> dict[str, EndpointQuery]:
         """EDS name -> what it stands for, of all clusters of a part. `World.endpoints` answers each."""
-        return self._queries(part)
+        return self._queries(part.plain)
+
+    def patches(self, part: Part) -> tuple[Patch, ...]:
+        """What EnvoyFilters change about a part, in order."""
+        found = (self._patch(ref) for ref in part.patches)
+        return tuple(each for each in found if each is not None)
 
     def all_endpoint_queries(self) -> dict[str, EndpointQuery]:
         """The same for all parts that some proxy has."""
         parts = {part for proxy in self.proxies() for part in self.parts(proxy)}
-        return {name: query for part in sorted(parts) for name, query in self._queries(part).items()}
+        return {name: query for part in sorted(parts) for name, query in self.endpoint_queries(part).items()}
 
     def _find_queries(self, part: Part) -> dict[str, EndpointQuery]:
         found = (self._query(each, part.of) for each in self._part_clusters(part))

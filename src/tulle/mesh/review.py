@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.declaration import LISTENER_SET
+from tulle.mesh.envoy_filter import ENVOY_FILTER
 from tulle.mesh.gateway import GatewayCells, gateways_of
 from tulle.mesh.ingress_class import INGRESS
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_destination import review_destination_rule
+from tulle.mesh.review_envoy_filter import review_envoy_filter
 from tulle.mesh.review_gateway import CODES, review_class, review_gateway, review_listener_set, review_policy
 from tulle.mesh.review_ingress import review_ingress
 from tulle.mesh.review_sidecar import review_service_entry, review_sidecar, review_workload_entry
@@ -59,6 +61,7 @@ _KINDS = (
     SERVICE_ENTRY,
     WORKLOAD_ENTRY,
     INGRESS,
+    ENVOY_FILTER,
 )
 
 
@@ -106,6 +109,8 @@ class ReviewCells:
                 return tuple(review_workload_entry(self._world, resource))
             case kind if kind == INGRESS:
                 return tuple(review_ingress(self._world, self._gateways, resource))
+            case kind if kind == ENVOY_FILTER:
+                return tuple(review_envoy_filter(self._world, resource))
             case _:
                 return tuple(self._istio_gateway(resource))
 

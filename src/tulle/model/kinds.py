@@ -215,6 +215,14 @@ _ISTIO = (
         ("se",),
         istio.ServiceEntrySpec,
     ),
+    Kind(
+        istio.GROUP,
+        ("v1alpha3",),
+        "EnvoyFilter",
+        "envoyfilters",
+        (),
+        istio.EnvoyFilterSpec,
+    ),
     Kind(istio.GROUP, _ISTIO_VERSIONS, "WorkloadEntry", "workloadentries", ("we",), istio.WorkloadEntrySpec),
     Kind(
         istio.GROUP,

@@ -11,6 +11,7 @@ from tulle.xds import message
 
 CLUSTER = message.type_url(message.Cluster)
 ENDPOINT = message.type_url(message.ClusterLoadAssignment)
+EXTENSION = message.type_url(message.TypedExtensionConfig)
 LISTENER = message.type_url(message.Listener)
 ROUTE = message.type_url(message.RouteConfiguration)
 
@@ -29,6 +30,8 @@ class Translated:
     needs: tuple[tuple[str, str], ...] = ()
     """(type url, name) of what this one is of no use without: a cluster's endpoints, a listener's routes."""
     origin: Origin = MESH
+    changed_by: tuple[Origin, ...] = ()
+    """The patches that have changed it, or made it."""
 
 
 def translated(

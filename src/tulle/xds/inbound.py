@@ -41,7 +41,7 @@ _CLIENT_FIRST_SECONDS = 3600.0
 
 
 def _http(port: InboundPort, peer: bool) -> Tree:
-    return inbound_manager(f"inbound_{port.port}", inbound_routes(port.cluster, port.port, peer))
+    return inbound_manager(f"inbound_{port.port}", inbound_routes(port, peer))
 
 
 def _tcp(port: InboundPort, peer: bool) -> Tree:

@@ -13,13 +13,14 @@ import yaml
 from google.protobuf import json_format
 
 from tulle.xds import message
-from tulle.xds.bundle import CLUSTER, ENDPOINT, LISTENER, ROUTE, Translated
+from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Translated
 
 _CLASSES = {
     LISTENER: ("listeners", message.Listener),
     ROUTE: ("routes", message.RouteConfiguration),
     CLUSTER: ("clusters", message.Cluster),
     ENDPOINT: ("endpoints", message.ClusterLoadAssignment),
+    EXTENSION: ("extensions", message.TypedExtensionConfig),
 }
 
 _MAPS = frozenset({"map", "filter_metadata", "typed_extension_protocol_options"})
@@ -36,7 +37,7 @@ def _in_order(value: Any) -> Any:
 
 
 def section(type_url: str) -> str:
-    """What a type of resource is called here: `listeners`, `routes`, `clusters`, `endpoints`."""
+    """What a type of resource is called here: `listeners`, `routes`, `clusters` and so on."""
     return _CLASSES[type_url][0]
 
 

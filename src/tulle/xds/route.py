@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tulle.kit.memo import memoised
-from tulle.mesh.view import DestinationRoutes, Forward, Redirect, Respond, Route, RouteTable, VirtualHost
+from tulle.mesh.view import (
+    DestinationRoutes,
+    Forward,
+    InboundPort,
+    Redirect,
+    Respond,
+    Route,
+    RouteTable,
+    VirtualHost,
+)
 from tulle.xds import message
 from tulle.xds.action import NO_TIMEOUT, forward, port_to_drop, redirect, respond
 from tulle.xds.bundle import ROUTE, Translated
@@ -204,25 +213,25 @@ def translate_route_table(table: RouteTable) -> Translated:
     return Translated(ROUTE, table.name, body, origin=table.origin)
 
 
-def inbound_routes(cluster: str, port: int, peer: bool) -> Tree:
+def inbound_routes(port: InboundPort, peer: bool) -> Tree:
     """All of an inbound port goes to its application. `peer`: tell it who called (XFCC).
 
     Written inside the listener: nothing in it varies. The header is spelled here and not by the connection
     manager's SANITIZE_SET, which would add the certificate's hash on this depth only (decision 24).
     """
     return {
-        "name": cluster,
+        "name": port.cluster,
         "validate_clusters": message.NO,
         "virtual_hosts": [
             {
-                "name": f"inbound|http|{port}",
+                "name": f"inbound|http|{port.service_port or port.port}",
                 "domains": ["*"],
                 "routes": [
                     {
                         "name": "default",
                         "match": {"prefix": "/"},
                         "route": {
-                            "cluster": cluster,
+                            "cluster": port.cluster,
                             "timeout": NO_TIMEOUT,
                             "retry_policy": APPLICATION_POLICY,
                         },

@@ -45,7 +45,7 @@ def resources(inbound: Inbound, port: InboundPort) -> tuple[Translated, ...]:
     own = next(each for each in inbound.clusters if each.name == port.cluster)
     direct = replace(own, name=_name(port), protocol=Protocol.TCP, second_address=(address, APPLICATION_PORT))
     name = f"application_{port.port}"
-    routes = inbound_routes(port.cluster, port.port, peer=False)
+    routes = inbound_routes(port, peer=False)
     listener = message.Listener(
         name=name,
         address=message.socket_address(address, APPLICATION_PORT),

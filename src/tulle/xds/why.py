@@ -12,14 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless, RouteTable, WorkloadView
-from tulle.xds.bundle import CLUSTER, ENDPOINT, LISTENER, MESH, ROUTE, Translated
+from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, MESH, ROUTE, Translated
 from tulle.xds.cluster import BLACK_HOLE, INBOUND_PASSTHROUGH, PASSTHROUGH
 from tulle.xds.render import to_tree
 
 Path = tuple[str, ...]
 """The names of an object and of what it is in: `("listener", "0.0.0.0_9080", "mesh")`."""
 
-_KINDS = {LISTENER: "listener", ROUTE: "route table", CLUSTER: "cluster", ENDPOINT: "endpoints"}
+_KINDS = {
+    LISTENER: "listener",
+    EXTENSION: "extension",
+    ROUTE: "route table",
+    CLUSTER: "cluster",
+    ENDPOINT: "endpoints",
+}
 """In the order in which a request meets them."""
 
 _INBOUND = ("listener", "virtualInbound")
@@ -48,6 +54,8 @@ class Reason:
     origin: Origin
     note: str = ""
     """In words, where no resource asked for it."""
+    changed_by: tuple[Origin, ...] = ()
+    """The patches that changed it, of what is a resource of its own."""
 
 
 def why(views: Iterable[WorkloadView], content: Iterable[Translated]) -> tuple[Reason, ...]:
@@ -62,7 +70,7 @@ def why(views: Iterable[WorkloadView], content: Iterable[Translated]) -> tuple[R
             origin = known.get(_as_in_view(path)) or origins.get(path[:-1]) or one.origin
             origins[path] = origin
             note = _OF_EVERY_PROXY.get(path[-1], _MISSING) if origin is MESH else ""
-            found.append(Reason(path, origin, note))
+            found.append(Reason(path, origin, note, one.changed_by if len(path) == 2 else ()))
     return tuple(found)
 
 
@@ -75,11 +83,11 @@ def _as_in_view(path: Path) -> Path:
 
 
 def _paths(path: Path, tree: dict[str, Any]) -> Iterator[Path]:
-    """The object and its parts."""
+    """The object and its parts; those that people wrote into it themselves may have no name."""
     yield path
     chains = [*tree.get("filter_chains", ()), *filter(None, [tree.get("default_filter_chain")])]
     for chain in chains:
-        yield (*path, chain["name"])
+        yield (*path, chain.get("name", ""))
     for host in tree.get("virtual_hosts", ()):
         yield (*path, host["name"])
         yield from dict.fromkeys((*path, host["name"], name) for name in _route_names(host))
@@ -91,7 +99,7 @@ def _route_names(tree: Any) -> Iterator[str]:
         for value in tree:
             yield from _route_names(value)
     elif isinstance(tree, dict):
-        yield from (route["name"] for route in tree.get("routes", ()))
+        yield from (route.get("name", "") for route in tree.get("routes", ()))
         for name, value in tree.items():
             yield from value["map"] if name == "exact_match_map" else _route_names(value)
 

@@ -288,7 +288,7 @@ def test_a_stale_nonce_acknowledges_nothing_but_subscribes() -> None:
 
 def test_a_refused_cluster_holds_the_routes_until_its_content_changes() -> None:
     scene = running()
-    make = scene.put(cluster("a", b"bad"), route("r", b"2"))
+    make = scene.put(cluster("a", b"bad"), route("r", b"to a, v2"))
     assert scene.accept(make[1]) == []
     assert scene.refuse(make[0], "a is bad") == []
     assert scene.subscription.errors() == ((CLUSTER, "a is bad", ("a",)),)
@@ -357,10 +357,26 @@ def test_a_client_that_starts_with_a_bad_cluster_gets_the_rest() -> None:
 
 def test_a_running_client_with_a_bad_cluster_gets_no_new_listener() -> None:
     scene = running()
-    make = scene.put(cluster("bad"), listener("m"))
+    make = scene.put(cluster("bad"), listener("m", b"to bad"))
     assert scene.refuse(*make) == []
     assert scene.put(remove=(listener("l"),)) == []
     assert shape(scene.put(remove=(cluster("bad"),))) == [("Listener", ["m"], ["l"])]
+
+
+def test_a_bad_cluster_holds_up_nothing_that_does_not_name_it() -> None:
+    scene = running()
+    make = scene.put(cluster("bad"), listener("m", b"to a"), route("r", b"to a, v2"))
+    use = scene.refuse(*make)
+    assert shape(use) == [("Listener", ["m"], []), ("RouteConfiguration", ["r"], [])]
+    assert scene.accept(*use) == []
+    assert shape(scene.put(remove=(listener("m"),))) == [("Listener", [], ["m"])]
+    assert scene.subscription.errors() == ((CLUSTER, "no", ("bad",)),)
+
+
+def test_a_listener_whose_routes_name_a_bad_cluster_is_held_back() -> None:
+    scene = running()
+    needy = Resource(LISTENER, "m", b"1", ((ROUTE, "s"),))
+    assert scene.refuse(*scene.put(cluster("bad"), needy, route("s", b"to bad"))) == []
 
 
 def test_secrets_wait_for_nothing() -> None:

@@ -16,6 +16,7 @@ from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resou
 from tulle.ads.subscription import Subscription
 from tulle.ads.wire import DeltaRequest
 from tulle.app.pipeline import Pipeline, proxy_node
+from tulle.mesh.envoy_filter import ENVOY_FILTER
 from tulle.mesh.resolve import Resolution
 from tulle.model.resource import Key
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.xdist_group("thousand")  # one such mesh is enough for 
 NAMESPACES = 50
 PER_NAMESPACE = 20
 GATEWAY = "ns0/edge-istio"
+MANAGER = "envoy.filters.network.http_connection_manager"
+MANAGER_TYPE = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 def app(number: int) -> str:
@@ -342,4 +345,42 @@ def test_listeners_stay_whatever_happens_behind_them(mesh: Mesh) -> None:
     mesh.write(secret("edge", "ns0", edition=3))
     for ready in (False, True):
         mesh.after(lambda ready=ready: report(mesh.world, "ns9", "rpc-2", ready))
+    assert mesh.listeners() == before
+
+
+def envoy_filter(seconds: int, context: str, comment: str = "") -> str:
+    return f"""{comment}
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {{name: idle, namespace: ns7}}
+spec:
+  workloadSelector: {{labels: {{app: api}}}}
+  configPatches:
+  - applyTo: NETWORK_FILTER
+    match: {{context: {context}, listener: {{filterChain: {{filter: {{name: {MANAGER}}}}}}}}}
+    patch:
+      operation: MERGE
+      value:
+        typed_config:
+          "@type": type.googleapis.com/{MANAGER_TYPE}
+          common_http_protocol_options: {{idle_timeout: {seconds}s}}
+"""
+
+
+def test_an_envoy_filter_is_for_whom_it_selects(mesh: Mesh) -> None:
+    selected = {f"ns7/api-{number}" for number in range(1, 6)}
+    before = mesh.listeners()
+    inbound = mesh.write(envoy_filter(30, "SIDECAR_INBOUND"))
+    assert inbound.nodes == selected
+    assert inbound.types == {LISTENER: 5}
+    assert inbound.computed["patch_part"] == 5, "each has ports of its own"
+    changed = mesh.write(envoy_filter(31, "SIDECAR_INBOUND"))
+    assert changed.nodes == selected
+    assert changed.computed["patch_part"] == 5
+    moved = mesh.write(envoy_filter(31, "SIDECAR_INBOUND", "# every line moves"))
+    assert (moved.nodes, moved.serialised, moved.computed["patch_part"]) == (set(), 0, 0)
+    outbound = mesh.write(envoy_filter(31, "SIDECAR_OUTBOUND"))
+    assert outbound.nodes == selected
+    assert outbound.computed["patch_part"] == 1, "what they call is the same, patched once"
+    mesh.after(lambda: mesh.world.resources.remove(Key(*ENVOY_FILTER, "ns7", "idle")))
     assert mesh.listeners() == before

@@ -64,6 +64,30 @@ def test_each_step_names_the_line_that_it_is_because_of(tulle: Tulle) -> None:
     assert done.out.endswith("forwarded to outbound|9080||reviews.shop.svc.cluster.local\n")
 
 
+def test_what_an_envoy_filter_may_change_on_the_way_is_named(tulle: Tulle) -> None:
+    Path("filter.yaml").write_text("""\
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: inward, namespace: shop}
+spec:
+  workloadSelector: {labels: {app: reviews}}
+  configPatches:
+  - applyTo: HTTP_FILTER
+    match: {context: SIDECAR_INBOUND}
+    patch: {operation: ADD, value: {name: x}}
+""")
+    asked = ("explain", "GET", "http://reviews:9080/", "--from", "web-1.shop", "-f", "mesh.yaml")
+    limit = "EnvoyFilter shop/inward changes this proxy, and its patches are not looked at here"
+    assert limit not in tulle(*asked).out
+    done = tulle(*asked, "-f", "filter.yaml")
+    assert done.status == 0, done.err
+    assert limit in " ".join(done.out.split())
+    there = tulle(
+        "explain", "GET", "http://web:9080/", "--from", "reviews.shop", "-f", "mesh.yaml", "-f", "filter.yaml"
+    )
+    assert limit not in " ".join(there.out.split())
+
+
 def test_an_error_of_the_mesh_is_exit_status_1(tulle: Tulle) -> None:
     asked = (
         "explain",

@@ -29,6 +29,16 @@ spec:
   rules:
   - backendRefs: [{name: nobody, port: 80}]
 """
+FILTER = """\
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: slow, namespace: shop}
+spec:
+  configPatches:
+  - applyTo: CLUSTER
+    match: {cluster: {service: reviews.shop.svc.cluster.local}, context: SIDECAR_OUTBOUND}
+    patch: {operation: MERGE, value: {connect_timeout: 7s}}
+"""
 DEPLOYMENT = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -82,6 +92,37 @@ def test_render_says_why_each_object_exists(tulle: Tulle) -> None:
     by_name = {(each["object"], *each["path"]): each for each in found}
     assert "because" not in by_name["cluster", "BlackHoleCluster"]
     assert by_name["cluster", "BlackHoleCluster"]["note"]
+
+
+def test_render_says_which_envoy_filter_changed_what(tulle: Tulle) -> None:
+    Path("filter.yaml").write_text(FILTER)
+    asked = ("render", "--why", "web", "-n", "shop", "-f", "app.yaml", "-f", "filter.yaml")
+    lines = [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in tulle(*asked).out.splitlines()
+    ]
+    at = next(
+        index for index, each in enumerate(lines) if each[0].startswith("cluster outbound|9080||reviews")
+    )
+    assert lines[at + 1] == [
+        "(changed by)",
+        "EnvoyFilter shop/slow",
+        "spec.configPatches[0]",
+        "filter.yaml:6",
+    ]
+    assert sum(each[0] == "(changed by)" for each in lines) == 1
+    found = json.loads(tulle(*asked, "-o", "json").out)
+    (changed,) = [each for each in found if "changedBy" in each]
+    assert changed["path"] == ["outbound|9080||reviews.shop.svc.cluster.local"]
+    assert changed["changedBy"][0]["line"] == 6
+
+
+def test_a_patch_that_is_not_envoys_is_an_error_of_analyze_at_its_line(tulle: Tulle) -> None:
+    Path("filter.yaml").write_text(FILTER.replace("connect_timeout", "conect_timeout"))
+    done = tulle("analyze", "app.yaml", "filter.yaml", "-o", "json")
+    assert done.status == 1
+    (found,) = json.loads(done.out)["findings"]
+    assert (found["code"], found["line"]) == ("unknown-field", 8)
+    assert found["field"] == "spec.configPatches[0].patch.value.conect_timeout"
 
 
 def test_render_begins_with_where_http_is_processed_and_why(tulle: Tulle) -> None:

@@ -124,6 +124,8 @@ class InboundPort:
     """Of connections without HTTP. None: an hour (Envoy's default); 0: for ever."""
     connection_seconds: float | None = None
     """The age at which a connection without HTTP is closed."""
+    service_port: int = 0
+    """What callers know it by, where that is another number: it is in the name of its virtual host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from tulle.model.istio.destination_rule import (
     TrafficPolicy,
     TunnelSettings,
 )
+from tulle.model.istio.envoy_filter import EnvoyConfigObjectPatch, EnvoyFilterSpec
 from tulle.model.istio.fault import HTTPFaultInjection
 from tulle.model.istio.gateway import (
     HTTP_PROTOCOLS,
@@ -73,6 +74,8 @@ __all__ = [
     "Delegate",
     "Destination",
     "DestinationRuleSpec",
+    "EnvoyConfigObjectPatch",
+    "EnvoyFilterSpec",
     "GatewaySpec",
     "HTTPFaultInjection",
     "HTTPMatchRequest",
