@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from contextlib import AsyncExitStack
@@ -71,3 +72,64 @@ async def test_a_gateway_asks_its_backends_for_certificates(
     assert set(asked) == {hostname}
     if status == 200:
         assert answer.text == "vault"
+
+
+ENDS_AND_PASSES = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: edge, namespace: shop}}
+spec:
+  gatewayClassName: tulle
+  listeners:
+  - name: ends
+    port: {port}
+    protocol: TLS
+    hostname: ends.example
+    tls: {{certificateRefs: [{{name: cert}}]}}
+  - {{name: passes, port: {port}, protocol: TLS, hostname: vault.example, tls: {{mode: Passthrough}}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {{name: all, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge}}]
+  hostnames: ["*.example"]
+  rules: [{{backendRefs: [{{name: vault, port: 7000}}]}}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: cert, namespace: shop}}
+type: kubernetes.io/tls
+stringData: {{tls.crt: {chain}, tls.key: {key}}}
+---
+"""
+
+
+async def test_tls_that_ends_at_the_gateway_begins_anew_and_tls_that_passes_is_not_wrapped(
+    tmp_path: Path,
+) -> None:
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    behind = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("vault.example", key_type=trustme.KeyType.ECDSA).configure_cert(behind)
+    own = authority.issue_cert("ends.example", key_type=trustme.KeyType.ECDSA)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    port = free_port()
+    pem = json.dumps(authority.cert_pem.bytes().decode())
+    app, _, _, *rest = DOCUMENTS.format(port=port, authority=pem, hostname="vault.example").split("---\n")
+    gateway = ENDS_AND_PASSES.format(
+        port=port,
+        chain=json.dumps("".join(each.bytes().decode() for each in own.cert_chain_pems)),
+        key=json.dumps(own.private_key_pem.bytes().decode()),
+    )
+    said: dict[str, str] = {}
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(naming_application("vault", behind))
+        text = "---\n".join([app, gateway, *rest])
+        await stack.enter_async_context(edge(text, ("shop", "edge-istio"), {"vault": server}, tmp_path))
+        for name in ("ends.example", "vault.example"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname=name)
+            writer.write(b"who\n")
+            said[name] = (await reader.read()).decode()
+            writer.close()
+    assert said == {"ends.example": "vault", "vault.example": "vault"}

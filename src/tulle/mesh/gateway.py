@@ -12,7 +12,7 @@ from dataclasses import replace
 from tulle.kit.derived import Derived
 from tulle.mesh import envoy_filter
 from tulle.mesh.cluster import ClusterCells
-from tulle.mesh.policy.backend_tls import secured
+from tulle.mesh.policy.backend_tls import as_it_came, secured
 from tulle.mesh.policy.credential import at_gateway
 from tulle.mesh.policy.gateway_tls import presenting
 from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY, GatewayResource
@@ -24,7 +24,7 @@ from tulle.mesh.route.istio_server import IstioGateway, istio_servers
 from tulle.mesh.route.istio_tls import auto_passthrough, passes_by_destination
 from tulle.mesh.route.server import Server
 from tulle.mesh.scope import Scope, ScopeCells
-from tulle.mesh.tls import opaque, passed_through
+from tulle.mesh.tls import opaque, passed_through, raw
 from tulle.mesh.view import (
     Cluster,
     DatagramListener,
@@ -81,13 +81,17 @@ class GatewayCells:
         )
 
     def _governed(self, chain: GatewayChain, scope: Scope, tables: Iterable[RouteTable]) -> GatewayChain:
-        """A chain with what it goes to asks for: DestinationRules of its connections, hosts of its lookup."""
+        """A chain with what it goes to asks for: DestinationRules and BackendTLSPolicies of its
+        connections, hosts of its lookup."""
         then = chain.then
         if isinstance(then, HttpChain):
             named = named_clusters(table for table in tables if table.name == then.route_table)
             return replace(chain, then=replace(then, looks_up=self._clusters.looks_up(named)))
         if isinstance(then, TcpChain):
-            return replace(chain, then=self._clusters.governed_chain(then, scope))
+            then = self._clusters.governed_chain(then, scope)
+            if chain.tls is None:
+                then = as_it_came(self._world, self._hosts.attachments, then)
+            return replace(chain, then=then)
         return chain
 
     def _servers(self, workload: Workload) -> list[Server]:
@@ -159,11 +163,13 @@ class GatewayCells:
             found = at_gateway(found, scope.namespace)
             if name == destination.sni:
                 made.append(passed_through(found, name))
-            elif name in connected:
-                # It may be TLS already: a BackendTLSPolicy for it would wrap it twice.
-                made.append(opaque(found))
+            elif name == destination.raw:
+                made.append(raw(found, name))
             else:
-                found = found if name in of_grpc else _undeclared(found)
+                if name in connected:
+                    found = opaque(found)
+                elif name not in of_grpc:
+                    found = _undeclared(found)
                 found = secured(self._world, self._hosts.attachments, found)
                 made.append(presenting(self._world, own, found) if own is not None else found)
         return tuple(made)

@@ -8,7 +8,7 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.ingress import CONTROLLER
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, holding, ref_faults, usable
-from tulle.mesh.route.attachment import GATEWAY, Attachments
+from tulle.mesh.route.attachment import GATEWAY, UDP_ROUTE, Attachments
 from tulle.mesh.route.listener_state import gateway_of
 from tulle.mesh.world import World
 from tulle.model.resource import Key
@@ -69,6 +69,8 @@ def _conditions(world: World, attachments: Attachments, policy: BackendTLSPolicy
 def _gateways(world: World, attachments: Attachments, policy: BackendTLSPolicy) -> Iterator[Key]:
     for target in policy.spec.target_refs:
         for route in attachments.routes_to(policy.namespace, target.name):
+            if (route.key.group, route.key.kind) == UDP_ROUTE:
+                continue
             for ref in route.spec.parent_refs:
                 key = Key(ref.group, ref.kind, ref.namespace or route.namespace, ref.name)
                 gateway = world.resource(key)

@@ -34,6 +34,12 @@ def passed_through(made: Cluster, name: str) -> Cluster:
     )
 
 
+def raw(made: Cluster, name: str) -> Cluster:
+    """The cluster under another name for bytes that go as they came, inside of the mesh's mTLS as ever."""
+    made = opaque(made)
+    return replace(made, name=name, protocol=Protocol.TCP, endpoint_set=made.endpoint_set or made.name)
+
+
 def for_datagrams(made: Cluster) -> Cluster:
     """The cluster of a UDP port: what stands before a connection's bytes does not stand before a datagram."""
     return replace(made, mtls=None, tls=None, proxy_protocol=None)

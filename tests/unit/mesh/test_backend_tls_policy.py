@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.mesh.certificate import certificate_pem
+from tests.unit.mesh.certificate import certificate_pem, secret
 from tests.unit.mesh.routed import codes, shop
 from tests.unit.mesh.test_gateway_standard import GROUP, HTTP, gateway, route, served
 from tulle.mesh.resolve import Resolution
-from tulle.mesh.view import Cluster, Discovery, OriginatedTls
+from tulle.mesh.view import Cluster, Discovery, OriginatedTls, TcpChain
 from tulle.model.resource import Key
 
 PEM = certificate_pem()
@@ -152,3 +152,66 @@ def test_one_authority_that_can_be_used_is_enough() -> None:
 def test_a_policy_for_what_no_gateway_sends_to_has_no_ancestors() -> None:
     _, resolution = shop(authorities(), policy("one"))
     assert said(resolution, "one") == []
+
+
+CERTIFICATE = secret("cert", "shop")
+ENDING = (
+    "{name: ends, port: 443, protocol: TLS, hostname: ends.example, tls: {certificateRefs: [{name: cert}]}}"
+)
+PASSING = "{name: passes, port: 443, protocol: TLS, hostname: passes.example, tls: {mode: Passthrough}}"
+
+
+def connected(kind: str, name: str, listener: str, hostnames: str = "") -> str:
+    return f"""
+apiVersion: {GROUP}/v1
+kind: {kind}
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  parentRefs: [{{name: edge, sectionName: {listener}}}]
+  {f"hostnames: {hostnames}" if hostnames else ""}
+  rules: [{{backendRefs: [{{name: reviews, port: 9080}}]}}]
+"""
+
+
+def test_tls_that_ends_at_the_gateway_begins_anew_and_what_passes_goes_as_it_came() -> None:
+    _, resolution = shop(
+        gateway(f"[{HTTP}, {ENDING}, {PASSING}, {{name: tcp, port: 7000, protocol: TCP}}]"),
+        CERTIFICATE,
+        authorities(),
+        policy("one"),
+        route("all"),
+        connected("TLSRoute", "ends", "ends", "[ends.example]"),
+        connected("TLSRoute", "passes", "passes", "[passes.example]"),
+        connected("TCPRoute", "tcp", "tcp"),
+    )
+    view = served(resolution)
+    reviews = "outbound|9080||reviews.shop.svc.cluster.local"
+    raw = "outbound-raw|9080||reviews.shop.svc.cluster.local"
+    taken = {
+        chain.name.split(".")[1]: chain.then.clusters[0].cluster
+        for listener in view.listeners
+        for chain in listener.chains
+        if isinstance(chain.then, TcpChain)
+    }
+    assert taken == {"ends": reviews, "passes": raw, "tcp": raw}
+    clusters = {each.name: each for each in view.clusters}
+    assert set(clusters) == {reviews, raw}
+    tls = clusters[reviews].tls
+    assert tls is not None
+    assert tls.sni == "one.example"
+    assert clusters[raw].tls is None
+    assert clusters[raw].mtls is not None
+    (part,) = resolution.parts(("shop", "edge-istio"))
+    assert set(resolution.endpoint_queries(part)) == {reviews}
+    assert said(resolution, "one") == FINE
+
+
+def test_without_a_policy_there_is_one_cluster() -> None:
+    _, resolution = shop(
+        gateway(f"[{HTTP}, {PASSING}]"),
+        route("all"),
+        connected("TLSRoute", "a", "passes", "[passes.example]"),
+    )
+    assert [each.name for each in served(resolution).clusters] == [
+        "outbound|9080||reviews.shop.svc.cluster.local"
+    ]

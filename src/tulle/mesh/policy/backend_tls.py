@@ -13,8 +13,7 @@ from tulle.mesh.policy.certificate import bundle, bundle_fault
 from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination, age
-from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.view import Cluster, Discovery, Origin, OriginatedTls
+from tulle.mesh.view import Cluster, Discovery, Origin, OriginatedTls, TcpChain, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.gateway_api import BackendTLSPolicySpec, LocalObjectReference
 from tulle.model.resource import Resource
@@ -54,10 +53,7 @@ def secured(world: World, attachments: Attachments, cluster: Cluster) -> Cluster
     """A gateway's cluster with the TLS that a policy asks for. A policy that names no authority that can be
     used leaves it without a server: nothing may go there in plain text
     (`BackendTLSPolicyReasonNoValidCACertificate`: requests fail with a 5xx)."""
-    destination = Destination.of(cluster.name)
-    service = world.service(destination.host) if destination is not None else None
-    port = service.port(destination.port) if service is not None and destination is not None else None
-    policy = _of_port(attachments, service, port)
+    policy = governing(world, attachments, Destination.of(cluster.name))
     if policy is None:
         return cluster
     origin = Origin(policy.key.kind, policy.namespace, policy.name)
@@ -69,12 +65,31 @@ def secured(world: World, attachments: Attachments, cluster: Cluster) -> Cluster
     return replace(cluster, mtls=None, tls=tls, origin=origin)
 
 
-def _of_port(
-    attachments: Attachments, service: Service | None, port: ServicePort | None
+def governing(
+    world: World, attachments: Attachments, destination: Destination | None
 ) -> BackendTLSPolicy | None:
+    """The policy that holds for what gateways send to a destination."""
+    service = world.service(destination.host) if destination is not None and not destination.udp else None
+    port = service.port(destination.port) if service is not None and destination is not None else None
     if service is None or port is None:
         return None
     return holding(attachments, service.namespace, service.name, port.name or None)
+
+
+def as_it_came(world: World, attachments: Attachments, then: TcpChain) -> TcpChain:
+    """A chain of which nobody knows whether its bytes are TLS already: what a policy would encrypt once more
+    goes to a cluster of its own (support is for HTTP and for TLS that ends at the gateway)."""
+    clusters: list[WeightedCluster] = []
+    for each in then.clusters:
+        destination = Destination.of(each.cluster)
+        if (
+            destination is not None
+            and each.cluster == destination.cluster
+            and governing(world, attachments, destination) is not None
+        ):
+            each = replace(each, cluster=destination.raw)
+        clusters.append(each)
+    return replace(then, clusters=tuple(clusters))
 
 
 def _tls(world: World, policy: BackendTLSPolicy) -> OriginatedTls | None:

@@ -48,12 +48,18 @@ class Destination:
         """What a client's proxy sends as SNI (Istio's `BuildDNSSrvSubsetKey`)."""
         return f"outbound_.{self.port}_.{self.subset}_.{self.host}"
 
+    @property
+    def raw(self) -> str:
+        """The name of a second cluster: for bytes that go as they came, where a policy of the backend asks
+        gateways to begin TLS. Our own word."""
+        return f"outbound-raw|{self.port}|{self.subset}|{self.host}"
+
     @staticmethod
     def of(cluster: str) -> Destination | None:
         """The destination that a cluster's name says, in either spelling; None for other clusters."""
         separator = "_." if cluster.startswith("outbound_.") else "|"
         direction, *rest = cluster.split(separator, 3)
-        if direction not in ("outbound", "outbound-udp") or len(rest) != 3:
+        if direction not in ("outbound", "outbound-udp", "outbound-raw") or len(rest) != 3:
             return None
         port, subset, host = rest
         return Destination(host, int(port), subset, direction == "outbound-udp")
