@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.envoy import running
 from tests.wire.application import free_ports
 from tests.wire.edge import edge
 from tests.wire.test_gateway_connections import naming_application
+from tulle.app.relay import Target, clusters, listeners
+from tulle.kit.mark import LARGEST_DATAGRAM, gateway_socket
 
 DOCUMENTS = """
 apiVersion: tulle.dev/v1
@@ -61,13 +64,14 @@ spec:
   parentRefs: [{{name: edge, sectionName: empty}}]
   rules: [{{backendRefs: [{{name: nobody, port: 53}}]}}]
 """
+_QUESTION = b"who"
 _SILENCE_SECONDS = 1.0
 _TRIES = 5
 _AT_ONCE = 25
 
 
 class _Naming(asyncio.DatagramProtocol):
-    """Answers every datagram with a name."""
+    """Answers every datagram with a name, and what it says besides the question."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -76,7 +80,7 @@ class _Naming(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._transport.sendto(self._name.encode(), addr)
+        self._transport.sendto(self._name.encode() + data.removeprefix(_QUESTION), addr)
 
 
 @contextlib.asynccontextmanager
@@ -98,13 +102,16 @@ class Client:
         self._socket.setblocking(False)
         self._socket.connect(("127.0.0.1", port))
 
-    async def ask(self) -> str:
-        """The name of who answers; "" for silence. Raises ConnectionRefusedError where nobody listens."""
+    async def ask(self, more: bytes = b"") -> str:
+        """The name of who answers, and what was said; "" for silence. Raises ConnectionRefusedError where
+        nobody listens."""
         loop = asyncio.get_running_loop()
         for _ in range(_TRIES):  # a datagram may be lost where there is much to do
-            await loop.sock_sendall(self._socket, b"who")
+            await loop.sock_sendall(self._socket, _QUESTION + more)
             with contextlib.suppress(TimeoutError):
-                return (await asyncio.wait_for(loop.sock_recv(self._socket, 100), _SILENCE_SECONDS)).decode()
+                return (
+                    await asyncio.wait_for(loop.sock_recv(self._socket, LARGEST_DATAGRAM), _SILENCE_SECONDS)
+                ).decode()
         return ""
 
     def close(self) -> None:
@@ -115,6 +122,8 @@ class Client:
 class Edge:
     shared: int
     empty: int
+    directory: Path
+    """Where the gateway's Unix sockets are."""
 
 
 @pytest.fixture
@@ -124,7 +133,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Edge]:
             name: await stack.enter_async_context(datagram_application(name)) for name in ("one", "two")
         }
         servers["stream"] = await stack.enter_async_context(naming_application("stream"))
-        made = Edge(*free_ports(2))
+        made = Edge(*free_ports(2), tmp_path)
         text = DOCUMENTS.format(shared=made.shared, empty=made.empty)
         await stack.enter_async_context(edge(text, ("shop", "edge-istio"), servers, tmp_path))
         yield made
@@ -159,3 +168,38 @@ async def test_tcp_on_the_same_port_is_another_listener(shop: Edge) -> None:
 async def test_who_sends_to_a_listener_without_a_backend_is_told(shop: Edge) -> None:
     with contextlib.closing(Client(shop.empty)) as client, pytest.raises(ConnectionRefusedError):
         await client.ask()
+
+
+async def test_large_datagrams_pass(shop: Edge) -> None:
+    said = b"x" * 20_000
+    answers = set[str]()
+    with contextlib.ExitStack() as stack:
+        while not {"one", "two"} <= {each[:3] for each in answers}:
+            client = stack.enter_context(contextlib.closing(Client(shop.shared)))
+            answers.add(await client.ask(said))
+    assert answers - {""} == {f"one{said.decode()}", f"two{said.decode()}"}
+
+
+async def test_the_relay_opens_a_udp_port_of_this_machine(shop: Edge, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    socket_ = shop.directory / gateway_socket(shop.shared, udp=True)
+    opened = {Target("shop", "edge-istio", shop.shared, socket_, udp=True): port}
+    static = {
+        "listeners": [_untyped(each) for each in listeners(opened)["resources"]],
+        "clusters": [_untyped(each) for each in clusters(opened)["resources"]],
+    }
+    own = tmp_path / "relay"
+    own.mkdir()
+    said = b"x" * 5_000
+    answers = set[str]()
+    async with running({"static_resources": static}, own):
+        with contextlib.ExitStack() as stack:
+            while not {"one", "two"} <= {each[:3] for each in answers}:
+                client = stack.enter_context(contextlib.closing(Client(port)))
+                answers.add(await client.ask(said))
+                assert await client.ask(said) in answers
+    assert answers - {""} == {f"one{said.decode()}", f"two{said.decode()}"}
+
+
+def _untyped(resource: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in resource.items() if name != "@type"}

@@ -43,6 +43,7 @@ from tulle.app.pipeline import Pipeline
 from tulle.app.relay import Relay
 from tulle.app.relay import Target as RelayTarget
 from tulle.kit.holdoff import HoldOff
+from tulle.kit.mark import gateway_socket
 from tulle.mesh.ingress import IMPLIED_CLASSES
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.workload import WorkloadId
@@ -305,9 +306,11 @@ class Facade:
         for workload in self._world.gateways():
             gateway = self._resolution.gateway(workload.id)
             directory = self._layout.proxy(*workload.id)
+            ports = {(listener.port, False) for listener in (gateway.listeners if gateway else ())}
+            ports |= {(listener.port, True) for listener in (gateway.datagrams if gateway else ())}
             targets += (
-                RelayTarget(*workload.id, port, directory / f"gateway-{port}.sock")
-                for port in {listener.port for listener in (gateway.listeners if gateway else ())}
+                RelayTarget(*workload.id, port, directory / gateway_socket(port, udp), udp)
+                for port, udp in ports
             )
         return targets
 

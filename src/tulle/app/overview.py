@@ -22,6 +22,7 @@ from tulle.app.relay import Target
 from tulle.mesh.gateway import gateways_of
 from tulle.mesh.ingress import ingress_ports
 from tulle.mesh.ingress_class import ingresses
+from tulle.mesh.listener_set import attached_sets
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.route.attachment import GATEWAY
 from tulle.mesh.view import InboundPort
@@ -46,19 +47,22 @@ class Overview:
 
     def gateways(self, local_ports: Mapping[Target, int]) -> tuple[GatewayStatus, ...]:
         """All gateways with their listeners; `local_ports`: where this machine reaches them."""
-        reached = {(each.namespace, each.gateway, each.port): port for each, port in local_ports.items()}
+        reached = {
+            (each.namespace, each.gateway, each.port, each.udp): port for each, port in local_ports.items()
+        }
         return tuple(self._gateway(workload, reached) for workload in self._world.gateways())
 
-    def _gateway(self, workload: Workload, reached: Mapping[tuple[str, str, int], int]) -> GatewayStatus:
+    def _gateway(
+        self, workload: Workload, reached: Mapping[tuple[str, str, int, bool], int]
+    ) -> GatewayStatus:
         """One proxy. A Gateway of the Gateway API has its own; Istio's share that of their selector."""
         listeners = [
             ListenerStatus(
                 name=name,
                 port=number,
                 protocol=protocol,
-                # The relay's sockets are for connections.
                 local=f"127.0.0.1:{port}"
-                if protocol.upper() != "UDP" and (port := reached.get((*workload.id, number)))
+                if (port := reached.get((*workload.id, number, protocol.upper() == "UDP")))
                 else "",
             )
             for name, number, protocol in dict.fromkeys(self._written_listeners(workload))
@@ -77,6 +81,8 @@ class Overview:
         own = self._world.resource(workload.key)
         if own is not None and (workload.key.group, workload.key.kind) == GATEWAY:
             yield from ((each.name, each.port, each.protocol) for each in own.spec.listeners)
+            for listeners in attached_sets(self._world.declaration, own):
+                yield from ((each.name, each.port, each.protocol) for each in listeners.spec.listeners)
         for gateway in gateways_of(self._world, workload):
             for server in gateway.spec.servers:
                 yield server.port.name, server.port.number, server.port.protocol

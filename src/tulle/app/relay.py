@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tulle.app import relay_datagram
 from tulle.kit import durable
 
 Json = dict[str, Any]
@@ -32,11 +33,12 @@ class Target:
     gateway: str
     port: int
     socket: Path
+    udp: bool = False
 
     @property
     def key(self) -> str:
         """Its name in Envoy and in the file that keeps the chosen ports."""
-        return f"{self.namespace}/{self.gateway}:{self.port}"
+        return f"{self.namespace}/{self.gateway}:{self.port}{'/udp' if self.udp else ''}"
 
 
 def bootstrap(directory: Path) -> Json:
@@ -63,7 +65,9 @@ def bootstrap(directory: Path) -> Json:
 def listeners(local_ports: Mapping[Target, int]) -> Json:
     """The LDS file: one loopback listener for each target."""
     return _response(
-        {
+        relay_datagram.listener(target.key, port)
+        if target.udp
+        else {
             "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
             "name": target.key,
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
@@ -88,9 +92,11 @@ def listeners(local_ports: Mapping[Target, int]) -> Json:
 
 
 def clusters(local_ports: Mapping[Target, int]) -> Json:
-    """The CDS file: the Unix sockets, spoken to with the PROXY protocol."""
+    """The CDS file: the Unix sockets, spoken to with the PROXY protocol, for datagrams by HTTP/2."""
     return _response(
-        {
+        relay_datagram.cluster(target.key, target.socket)
+        if target.udp
+        else {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             "name": target.key,
             "type": "STATIC",
@@ -132,25 +138,34 @@ def choose_ports(targets: Iterable[Target], kept: Mapping[str, int]) -> dict[Tar
         wanted = kept.get(target.key)
         if wanted is None:
             asked = _PREFERRED.get(target.port, target.port if target.port >= 1024 else 0)
-            wanted = asked if asked not in chosen.values() and _is_free(asked) else _free_port()
+            taken = {port for other, port in chosen.items() if other.udp is target.udp}
+            wanted = asked if asked not in taken and _is_free(asked, target.udp) else _free_port(target.udp)
         chosen[target] = wanted
     return chosen
 
 
-def _is_free(port: int) -> bool:
+def _is_free(port: int, udp: bool) -> bool:
     if not port:
         return False
+    if udp:
+        with contextlib.closing(socket.socket(type=socket.SOCK_DGRAM)) as probe:
+            return _binds(probe, port)
     with contextlib.closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+        return _binds(probe, port)
+
+
+def _binds(probe: socket.socket, port: int) -> bool:
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
     return True
 
 
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
+def _free_port(udp: bool) -> int:
+    kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
+    with contextlib.closing(socket.socket(type=kind)) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 

@@ -33,6 +33,16 @@ def application_address(port: int) -> str:
     return f"127.6.{port >> 8}.{port & 255}"
 
 
-def gateway_pipe(port: int) -> str:
-    """The Unix socket on which a gateway listens too, for the relay on the host (PROXY protocol)."""
-    return f"{PROXY_RUN_DIRECTORY}/gateway-{port}.sock"
+LARGEST_DATAGRAM = 65535
+"""In bytes: what UDP can carry. Envoy by itself drops what is larger than 1500."""
+
+
+def gateway_socket(port: int, udp: bool = False) -> str:
+    """The name of the Unix socket on which a gateway listens too, for the relay on the host: connections with
+    the PROXY protocol, datagrams in CONNECT-UDP requests."""
+    return f"gateway-{port}{'-udp' if udp else ''}.sock"
+
+
+def gateway_pipe(port: int, udp: bool = False) -> str:
+    """The same as a path, as the proxy sees it."""
+    return f"{PROXY_RUN_DIRECTORY}/{gateway_socket(port, udp)}"

@@ -1,26 +1,39 @@
 """Gateway -> its bound listeners, routes and clusters.
 
-Each TCP port is listened on twice, with equal chains: at the gateway's own address, and on a Unix socket to
-which a relay on the host forwards from loopback (decision 13).
+Each port is listened on twice: at the gateway's own address, and on a Unix socket to which a relay on the
+host forwards from loopback (decision 13). For TCP both have equal chains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tulle.kit.mark import gateway_pipe
-from tulle.mesh.view import DatagramListener, Gateway, GatewayChain, GatewayListener, HttpChain, Reject
+from tulle.mesh.view import (
+    Cluster,
+    DatagramListener,
+    Discovery,
+    Gateway,
+    GatewayChain,
+    GatewayListener,
+    HttpChain,
+    Protocol,
+    Reject,
+)
 from tulle.xds import message, tls
 from tulle.xds.bundle import Translated, in_order, translated
 from tulle.xds.cluster import black_hole, translate_cluster
-from tulle.xds.filter.connection_manager import gateway_manager
+from tulle.xds.filter.connection_manager import datagram_manager, gateway_manager
 from tulle.xds.filter.order import connection_filters, listener_filters
 from tulle.xds.filter.tcp_proxy import CONNECT_ATTEMPTS
-from tulle.xds.filter.udp_proxy import udp_proxy
+from tulle.xds.filter.udp_proxy import LARGE, udp_proxy
 from tulle.xds.listener import rejecting, route_needs
 from tulle.xds.message import Tree
 from tulle.xds.outbound import ANY_ADDRESS
 from tulle.xds.route import translate_route_table
 
 _PIPE_MODE = 0o600
+_LOOPBACK = "127.0.0.1"
 
 
 def _chain(chain: GatewayChain, trust_domain: str) -> Tree:
@@ -59,14 +72,33 @@ def _listener(
     return translated(built, name, listener.origin, route_needs(chain.then for chain in listener.chains))
 
 
-def _datagrams(listener: DatagramListener) -> Translated:
+def _datagrams(listener: DatagramListener) -> Iterator[Translated]:
     built = message.Listener(
         name=listener.name,
         address=message.socket_address(ANY_ADDRESS, listener.port, "UDP"),
         traffic_direction="OUTBOUND",
         listener_filters=[udp_proxy(listener)],
+        udp_listener_config={"downstream_socket_config": LARGE},
     )
-    return translated(built, listener.name, listener.origin)
+    yield translated(built, listener.name, listener.origin)
+    # What the relay sends is sent on to that port, so that it is shared and counted there.
+    local = f"{listener.name}_local"
+    yield translate_cluster(
+        Cluster(
+            local,
+            Discovery.STATIC,
+            listener.origin,
+            Protocol.UDP,
+            addresses=((_LOOPBACK, listener.port),),
+        )
+    )
+    tunnel = message.Listener(
+        name=local,
+        address={"pipe": {"path": gateway_pipe(listener.port, udp=True), "mode": _PIPE_MODE}},
+        traffic_direction="OUTBOUND",
+        filter_chains=[{"name": local, "filters": [datagram_manager(local)]}],
+    )
+    yield translated(tunnel, local, listener.origin)
 
 
 def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
@@ -81,5 +113,5 @@ def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
         pipe: Tree = {"pipe": {"path": gateway_pipe(one.port), "mode": _PIPE_MODE}}
         for name, address in ((one.name, bound), (f"{one.name}_local", pipe)):
             resources.append(_listener(one, name, address, gateway.trust_domain, from_relay=address is pipe))
-    resources += [_datagrams(one) for one in gateway.datagrams]
+    resources += [made for one in gateway.datagrams for made in _datagrams(one)]
     return in_order(resources)

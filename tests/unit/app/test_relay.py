@@ -9,8 +9,8 @@ from tulle.agent.envoy import program
 from tulle.app.relay import Relay, Target, bootstrap_path, choose_ports, prepare
 
 
-def target(port: int, gateway: str = "shop-istio") -> Target:
-    return Target("shop", gateway, port, Path(f"/run/gateway-{port}.sock"))
+def target(port: int, gateway: str = "shop-istio", udp: bool = False) -> Target:
+    return Target("shop", gateway, port, Path(f"/run/gateway-{port}.sock"), udp)
 
 
 def test_a_port_that_an_ordinary_user_may_bind_is_kept() -> None:
@@ -33,6 +33,18 @@ def test_a_port_once_chosen_stays() -> None:
 def test_two_gateways_with_one_port_get_two() -> None:
     chosen = choose_ports([target(80), target(80, "other-istio")], {})
     assert len(set(chosen.values())) == 2
+
+
+def test_a_port_for_tcp_and_for_udp_is_the_same_number_twice() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        free = probe.getsockname()[1]
+    both = [target(free), target(free, udp=True)]
+    assert choose_ports(both, {}) == dict.fromkeys(both, free)
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", free))
+        chosen = choose_ports(both, {})
+    assert chosen[both[0]] == free
+    assert chosen[both[1]] not in (free, 0)
 
 
 def test_the_files_follow_the_gateways_and_a_new_control_plane_keeps_the_ports(tmp_path: Path) -> None:

@@ -116,3 +116,23 @@ def gateway_manager(then: HttpChain) -> Tree:
             **_by_name(then),
         },
     )
+
+
+def datagram_manager(cluster: str) -> Tree:
+    """The end of what the relay sends for a UDP port: datagrams in CONNECT-UDP requests (RFC 9298), for
+    a cluster of UDP."""
+    ending = {"upgrade_type": "CONNECT-UDP", "connect_config": {}}
+    route = {
+        "match": {"connect_matcher": {}},
+        "route": {"cluster": cluster, "timeout": message.seconds(0), "upgrade_configs": [ending]},
+    }
+    built = message.HttpConnectionManager(
+        stat_prefix=cluster,
+        codec_type="HTTP2",
+        http2_protocol_options={"allow_connect": True},
+        upgrade_configs=[{"upgrade_type": "CONNECT-UDP"}],
+        stream_idle_timeout=message.seconds(0),
+        http_filters=inbound_http_filters(),
+        route_config={"virtual_hosts": [{"name": cluster, "domains": ["*"], "routes": [route]}]},
+    )
+    return message.extension("envoy.filters.network.http_connection_manager", built)

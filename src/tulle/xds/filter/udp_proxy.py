@@ -6,16 +6,23 @@ datagrams go to one endpoint (udp_proxy.proto, `idle_timeout`).
 
 from __future__ import annotations
 
+from tulle.kit.mark import LARGEST_DATAGRAM
 from tulle.mesh.view import MISSING_CLUSTER, DatagramListener, WeightedCluster
 from tulle.xds import message
 from tulle.xds.message import Tree
 
 _ALL = 1_000_000
+LARGE: Tree = {"max_rx_datagram_size": message.number(LARGEST_DATAGRAM)}
+"""core.v3.UdpSocketConfig"""
 
 
 def udp_proxy(listener: DatagramListener) -> Tree:
     """The listener filter that takes every datagram."""
-    fields: Tree = {"stat_prefix": listener.name, "matcher": _shared(listener.clusters)}
+    fields: Tree = {
+        "stat_prefix": listener.name,
+        "matcher": _shared(listener.clusters),
+        "upstream_socket_config": LARGE,
+    }
     if listener.by_source_address:
         fields["hash_policies"] = [{"source_ip": True}]
     return message.extension("envoy.filters.udp_listener.udp_proxy", message.UdpProxy(**fields))
