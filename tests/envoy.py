@@ -104,7 +104,7 @@ def _secret(name: str, svid: Svid | None) -> Tree:
     if svid is not None:
         certificate, key = svid.chain_pem.decode(), svid.key_pem.decode()
         root = svid.root_pem.decode()
-    if name == "ROOTCA" or name.endswith("-cacert") or name.startswith("configmap:"):
+    if name == "ROOTCA" or name.endswith("-cacert") or name.startswith(("configmap:", "file-root:")):
         return {"name": name, "validation_context": {"trusted_ca": {"inline_string": root}}}
     own = {"certificate_chain": {"inline_string": certificate}, "private_key": {"inline_string": key}}
     return {"name": name, "tls_certificate": own}

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from tests.netns.beyond import addressed, nameserver, said_at
-from tests.netns.mesh import Mesh, mesh_in
+from tests.netns.mesh import Mesh, mesh_in, wait_for
 
 TOWN = Path(__file__).with_name("manifests") / "town.yaml"
 FIRST, SECOND = "192.0.2.10", "192.0.2.11"
@@ -108,6 +108,13 @@ def test_what_nobody_declared_is_refused(town: Mesh, authority: trustme.CA) -> N
             assert curl(town, *other, "https://other.example/")[0] != 0
 
 
+def replaced(file: Path, authority: trustme.CA) -> None:
+    """As tools do it that renew certificates: the new file is moved to the place of the old one."""
+    new = file.with_suffix(".new")
+    new.write_bytes(authority.cert_pem.bytes())
+    new.replace(file)
+
+
 def test_a_proxy_begins_tls_and_looks_at_the_name(town: Mesh, authority: trustme.CA, tmp_path: Path) -> None:
     file = Path("/usr/local/share/tulle-test-authority.pem")
     file.write_bytes(authority.cert_pem.bytes())
@@ -116,12 +123,24 @@ def test_a_proxy_begins_tls_and_looks_at_the_name(town: Mesh, authority: trustme
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {{name: secure, namespace: town}}
-spec: {{host: secure.example, trafficPolicy: {{tls: {{mode: SIMPLE, caCertificates: {file}}}}}}}
+spec:
+  host: secure.example
+  trafficPolicy:
+    tls: {{mode: SIMPLE, caCertificates: {file}}}
+    connectionPool: {{http: {{maxRequestsPerConnection: 1}}}}  # what is connected stays so
 """
     port = "resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP, targetPort: 443}]"
     try:
         with town.applied(entry("secure", port) + rule):
             assert curl(town, "http://secure.example/") == (0, f"{FIRST} secure.example tls 200")
+            other = trustme.CA()
+            replaced(file, other)
+            wait_for(
+                "the other authority is believed",
+                lambda: curl(town, "http://secure.example/")[1][-3:] == "503",
+            )
+            replaced(file, authority)
+            wait_for("the first one again", lambda: curl(town, "http://secure.example/")[1][-3:] == "200")
         with town.applied(entry("secure", f"{port}, subjectAltNames: [else.example]") + rule):
             assert curl(town, "http://secure.example/")[1].endswith(" 503")
     finally:

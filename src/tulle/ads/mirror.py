@@ -21,7 +21,7 @@ from tulle.ads.wire import DeltaRequest, DeltaResponse
 
 PROXY_TYPES = (CLUSTER, LISTENER)
 """What a proxy is always given all of."""
-SHARED_SECRETS = ("kubernetes://", "configmap://")
+SHARED_SECRETS = ("kubernetes://", "configmap://", "file-cert:", "file-root:")
 """Secrets whose names begin so come from upstream. All others are the agent's own: keys do not travel."""
 
 _UNDECIDED = "?"  # no hash

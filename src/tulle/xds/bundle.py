@@ -14,6 +14,7 @@ ENDPOINT = message.type_url(message.ClusterLoadAssignment)
 EXTENSION = message.type_url(message.TypedExtensionConfig)
 LISTENER = message.type_url(message.Listener)
 ROUTE = message.type_url(message.RouteConfiguration)
+SECRET = message.type_url(message.Secret)
 
 MESH = Origin("Mesh", "", "")
 """The origin of what every proxy has, whoever wrote what."""

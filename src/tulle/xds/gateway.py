@@ -22,6 +22,7 @@ from tulle.mesh.view import (
 )
 from tulle.xds import message, tls
 from tulle.xds.bundle import Translated, in_order, translated
+from tulle.xds.certificate import secrets_in_files
 from tulle.xds.cluster import black_hole, translate_cluster
 from tulle.xds.filter.connection_manager import datagram_manager, gateway_manager
 from tulle.xds.filter.order import connection_filters, listener_filters
@@ -106,7 +107,7 @@ def translate_gateway(gateway: Gateway) -> tuple[Translated, ...]:
     clusters = list(gateway.clusters)
     if any(isinstance(chain.then, Reject) for one in gateway.listeners for chain in one.chains):
         clusters.append(black_hole())
-    resources = [translate_cluster(one) for one in clusters]
+    resources = [*map(translate_cluster, clusters), *secrets_in_files(clusters)]
     resources += [translate_route_table(one) for one in gateway.route_tables]
     for one in gateway.listeners:
         bound = message.socket_address(ANY_ADDRESS, one.port)

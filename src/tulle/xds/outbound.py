@@ -18,6 +18,7 @@ from tulle.mesh.view import (
 )
 from tulle.xds import message
 from tulle.xds.bundle import Translated, in_order, translated
+from tulle.xds.certificate import secrets_in_files
 from tulle.xds.cluster import PASSTHROUGH, black_hole, passthrough, translate_cluster
 from tulle.xds.filter.connection_manager import outbound_manager
 from tulle.xds.filter.order import connection_filters, listener_filters, outbound_filters
@@ -134,5 +135,6 @@ def translate_outbound(outbound: Outbound) -> tuple[Translated, ...]:
             *listeners,
             *(translate_route_table(one) for one in outbound.route_tables),
             *(translate_cluster(one) for one in clusters.values()),
+            *secrets_in_files(clusters.values()),
         ]
     )

@@ -13,7 +13,7 @@ import yaml
 from google.protobuf import json_format
 
 from tulle.xds import message
-from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, Translated
+from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, ROUTE, SECRET, Translated
 
 _CLASSES = {
     LISTENER: ("listeners", message.Listener),
@@ -21,6 +21,7 @@ _CLASSES = {
     CLUSTER: ("clusters", message.Cluster),
     ENDPOINT: ("endpoints", message.ClusterLoadAssignment),
     EXTENSION: ("extensions", message.TypedExtensionConfig),
+    SECRET: ("secrets", message.Secret),
 }
 
 _MAPS = frozenset({"map", "filter_metadata", "typed_extension_protocol_options"})
@@ -50,7 +51,7 @@ def to_tree(one: Translated) -> dict[str, Any]:
 
 
 def to_trees(resources: Iterable[Translated]) -> dict[str, list[dict[str, Any]]]:
-    """Listeners, routes, clusters and endpoints, each sorted by name. Kinds that are absent are left out."""
+    """The sections, each sorted by name. Kinds that are absent are left out."""
     trees: dict[str, list[dict[str, Any]]] = {section: [] for section, _ in _CLASSES.values()}
     for one in sorted(resources, key=lambda one: one.name):
         trees[_CLASSES[one.type_url][0]].append(to_tree(one))

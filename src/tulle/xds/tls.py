@@ -105,6 +105,16 @@ def authorities_secret(secret: str) -> str:
     return f"kubernetes://{secret.removesuffix('-cacert')}-cacert"
 
 
+def certificate_at(chain: str, key: str) -> str:
+    """The secret name of a certificate and its key in files of the proxy's host (Istio's spelling)."""
+    return f"file-cert:{chain}~{key}"
+
+
+def authorities_at(path: str, revocation: str) -> str:
+    """The secret name of authorities in a file, and of what they have revoked in another, if there is one."""
+    return f"file-root:{path}~{revocation}" if revocation else f"file-root:{path}"
+
+
 def public_server(tls: ServerTls, trust_domain: str, http: bool) -> Tree:
     """TLS towards the world, HTTP/2 offered for HTTP; mTLS of the mesh where no certificate is named."""
     if not tls.secrets:

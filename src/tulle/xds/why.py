@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless, RouteTable, WorkloadView
-from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, MESH, ROUTE, Translated
+from tulle.xds.bundle import CLUSTER, ENDPOINT, EXTENSION, LISTENER, MESH, ROUTE, SECRET, Translated
 from tulle.xds.cluster import BLACK_HOLE, INBOUND_PASSTHROUGH, PASSTHROUGH
 from tulle.xds.render import to_tree
 
@@ -25,6 +25,7 @@ _KINDS = {
     ROUTE: "route table",
     CLUSTER: "cluster",
     ENDPOINT: "endpoints",
+    SECRET: "secret",
 }
 """In the order in which a request meets them."""
 
@@ -59,8 +60,8 @@ class Reason:
 
 
 def why(views: Iterable[WorkloadView], content: Iterable[Translated]) -> tuple[Reason, ...]:
-    """The reason of every listener, filter chain, route table, virtual host, route, cluster and endpoint set,
-    parts after what they are in."""
+    """The reason of every listener, filter chain, route table, virtual host, route, cluster, endpoint set and
+    secret, parts after what they are in."""
     known = dict(entry for view in views for entry in _entries(view))
     order = list(_KINDS)
     found: list[Reason] = []

@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from tulle.mesh.policy.certificate import bundle, bundle_fault
-from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination, age
-from tulle.mesh.view import Cluster, Discovery, Origin, OriginatedTls, TcpChain, WeightedCluster
+from tulle.mesh.view import (
+    SYSTEM_AUTHORITIES,
+    Cluster,
+    Discovery,
+    Origin,
+    OriginatedTls,
+    TcpChain,
+    WeightedCluster,
+)
 from tulle.mesh.world import World
 from tulle.model.gateway_api import BackendTLSPolicySpec, LocalObjectReference
 from tulle.model.resource import Resource

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from tulle.mesh.route.common import Destination
 from tulle.mesh.tls import OPAQUE, mutual_tls
-from tulle.mesh.view import MutualTls, OriginatedTls
+from tulle.mesh.view import SYSTEM_AUTHORITIES, MutualTls, OriginatedTls
 from tulle.mesh.world import World
 from tulle.model.istio import ClientTLSSettings
-
-SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-"""Where Debian and its kin, Alpine, Arch and openSUSE keep the certificates of the world's authorities."""
 
 
 def mesh_tls(

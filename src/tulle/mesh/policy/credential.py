@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tulle.mesh.policy.certificate import authorities_fault, certificate, certificate_fault, trusted
-from tulle.mesh.policy.client_tls import SYSTEM_AUTHORITIES
-from tulle.mesh.view import Authorities, Certificate, Cluster
+from tulle.mesh.view import SYSTEM_AUTHORITIES, Authorities, Certificate, Cluster
 from tulle.mesh.world import World
 from tulle.model.istio import ClientTLSSettings, DestinationRuleSpec
 from tulle.model.resource import Resource

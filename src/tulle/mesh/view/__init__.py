@@ -12,6 +12,7 @@ and EnvoyFilters know from Istio (`outbound|9080|v1|reviews.shop.svc.cluster.loc
 from __future__ import annotations
 
 from tulle.mesh.view.cluster import (
+    SYSTEM_AUTHORITIES,
     Balancing,
     Cluster,
     ConnectionPool,
@@ -83,6 +84,7 @@ from tulle.mesh.view.whole import View, WorkloadView
 
 __all__ = [
     "MISSING_CLUSTER",
+    "SYSTEM_AUTHORITIES",
     "Authorities",
     "Balancing",
     "Certificate",

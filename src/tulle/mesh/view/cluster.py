@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from tulle.mesh.view.origin import Origin, Protocol
 
+SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian and its kin, Alpine, Arch and openSUSE keep the certificates of the world's authorities."""
+
 
 class Discovery(StrEnum):
     EDS = "eds"

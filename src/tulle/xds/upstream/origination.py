@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tulle.mesh.view import OriginatedTls
+from tulle.mesh.view import SYSTEM_AUTHORITIES, OriginatedTls
 from tulle.xds import message
 from tulle.xds.message import Tree
 from tulle.xds.tls import (
     TLS_SOCKET,
     alternative_name,
+    authorities_at,
     authorities_secret,
+    certificate_at,
     certificate_secret,
     fetched,
 )
@@ -25,19 +27,34 @@ def originated_tls(tls: OriginatedTls, http2: bool) -> Tree:
     common: Tree = {"tls_params": _VERSIONS}
     if http2:
         common["alpn_protocols"] = ["h2"]
-    if tls.certificate_file:
-        pair = {"certificate_chain": _file(tls.certificate_file), "private_key": _file(tls.key_file)}
-        common["tls_certificates"] = [pair]
-    if tls.certificate_secret:
-        common["tls_certificate_sds_secret_configs"] = [fetched(certificate_secret(tls.certificate_secret))]
-    if tls.authorities_secret:
+    own, trusted = certificate_name(tls), authorities_name(tls)
+    if own:
+        common["tls_certificate_sds_secret_configs"] = [fetched(own)]
+    if trusted:
         common["combined_validation_context"] = {
             "default_validation_context": _names(tls),
-            "validation_context_sds_secret_config": fetched(authorities_secret(tls.authorities_secret)),
+            "validation_context_sds_secret_config": fetched(trusted),
         }
     else:
         common["validation_context"] = _validation(tls)
     return message.extension(TLS_SOCKET, message.UpstreamTls(common_tls_context=common, sni=tls.sni))
+
+
+def certificate_name(tls: OriginatedTls) -> str:
+    """The secret with the proxy's certificate; "" if it shows none."""
+    if tls.certificate_secret:
+        return certificate_secret(tls.certificate_secret)
+    return certificate_at(tls.certificate_file, tls.key_file) if tls.certificate_file else ""
+
+
+def authorities_name(tls: OriginatedTls) -> str:
+    """The secret with the authorities of servers; "" where they stand in the cluster: none, those of the
+    machine, or such as are written into it."""
+    if tls.authorities_secret:
+        return authorities_secret(tls.authorities_secret)
+    if tls.authorities_file in ("", SYSTEM_AUTHORITIES) and not tls.revocation_file:
+        return ""
+    return authorities_at(tls.authorities_file, tls.revocation_file)
 
 
 def proves_host(tls: OriginatedTls) -> bool:
@@ -63,18 +80,11 @@ def behind_proxy_protocol(version: int, socket: Tree | None) -> Tree:
 def _validation(tls: OriginatedTls) -> Tree:
     if not tls.verify:
         return {}
-    trusted = {"inline_string": tls.authorities} if tls.authorities else _file(tls.authorities_file)
-    built: Tree = {"trusted_ca": trusted}
-    if tls.revocation_file:
-        built["crl"] = _file(tls.revocation_file)
-    return built | _names(tls)
+    trusted = {"inline_string": tls.authorities} if tls.authorities else {"filename": tls.authorities_file}
+    return {"trusted_ca": trusted} | _names(tls)
 
 
 def _names(tls: OriginatedTls) -> Tree:
     if not tls.names:
         return {}
     return {"match_typed_subject_alt_names": [alternative_name(name) for name in tls.names]}
-
-
-def _file(path: str) -> Tree:
-    return {"filename": path}
