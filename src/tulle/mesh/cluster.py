@@ -19,6 +19,7 @@ from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import NOTHING, DestinationPolicy, Settings, destination_policy
 from tulle.mesh.policy.locality import order
 from tulle.mesh.policy.settings import governed, governed_chain, governed_datagrams, tunnelled
+from tulle.mesh.policy.upgrade import UpgradeCells
 from tulle.mesh.resolution import resolved
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells, port_origin
@@ -32,11 +33,12 @@ from tulle.mesh.world import World
 class ClusterCells:
     """The derived values of clusters. A scope is a caller's, or a vantage (see `route/host.py`)."""
 
-    def __init__(self, world: World, hosts: HostCells, inbound: InboundCells) -> None:
+    def __init__(self, world: World, hosts: HostCells, inbound: InboundCells, upgrades: UpgradeCells) -> None:
         graph = world.graph
         self._world = world
         self._hosts = hosts
         self._inbound = inbound
+        self._upgrades = upgrades
         self.policy: Derived[tuple[str, Scope], DestinationPolicy] = Derived(
             graph, self._find_policy, "policy"
         )
@@ -58,7 +60,9 @@ class ClusterCells:
         policy = self.policy((destination.host, scope))
         if found is None or (destination.subset and destination.subset not in dict(policy.subsets)):
             return None
-        return cluster(self._world, *found, destination.subset, policy, self._alpn(*found), scope)
+        settings = policy.at(destination.port, destination.subset)
+        made = cluster(self._world, *found, destination.subset, policy, self._alpn(*found), scope)
+        return as_it_can(self._upgrades.by_default(made, settings))
 
     def _alpn(self, service: Service, port: ServicePort) -> str:
         """What a cluster of a port offers that only HTTP connection managers feed."""
@@ -164,7 +168,7 @@ def cluster(
         made = replace(made, discovery=Discovery.ORIGINAL_DESTINATION, endpoint_set="")
     labels = dict(policy.subsets)[subset].labels if subset else ()
     query = EndpointQuery(service.host, port.number, subset, labels, wanted, udp)
-    return as_it_can(resolved(world, made, service.behind(port), port, query))
+    return resolved(world, made, service.behind(port), port, query)
 
 
 def _endpoint_set(destination: Destination, policy: DestinationPolicy, wanted: Order | None) -> str:

@@ -44,11 +44,11 @@ class _Claim:
 class InboundCells:
     """The derived values of the inbound side."""
 
-    def __init__(self, world: World, sidecars: SidecarCells) -> None:
+    def __init__(self, world: World, sidecars: SidecarCells, upgrades: UpgradeCells) -> None:
         graph = world.graph
         self._world = world
         self._sidecars = sidecars
-        self._upgrades = UpgradeCells(world)
+        self._upgrades = upgrades
         self.inbound: Derived[WorkloadId, Inbound | None] = Derived(graph, self._find, "inbound")
         self.problems: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
             graph, lambda at: (*conflicts(world, at), *misspelt(world, at)), "inbound_problems"

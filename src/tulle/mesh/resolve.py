@@ -29,6 +29,7 @@ from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.outbound import OutboundCells
 from tulle.mesh.policy.credential import Credentials, credentials, given
+from tulle.mesh.policy.upgrade import UpgradeCells
 from tulle.mesh.problem import Problem, locate
 from tulle.mesh.proxyless import proxyless
 from tulle.mesh.review import ReviewCells
@@ -108,8 +109,9 @@ class Resolution:
         sidecars = SidecarCells(world)
         self._scopes = ScopeCells(world, attachments, sidecars)
         hosts = self._hosts = HostCells(world, attachments, sidecars)
-        self._inbound = InboundCells(world, sidecars)
-        self._clusters = ClusterCells(world, hosts, self._inbound)
+        upgrades = UpgradeCells(world)
+        self._inbound = InboundCells(world, sidecars, upgrades)
+        self._clusters = ClusterCells(world, hosts, self._inbound, upgrades)
         self._outbound = OutboundCells(world, hosts, self._clusters)
         self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)
         self._review = ReviewCells(world, hosts, self._clusters, self._gateways)

@@ -42,7 +42,8 @@ class MeshConfigSpec(Model):
     tcp_keepalive: Annotated[Any, _POLICY] = None
     locality_lb_setting: Annotated[Any, _POLICY] = None
     path_normalization: Annotated[Any, _POLICY] = None
-    h2_upgrade_policy: Annotated[Any, _POLICY] = None
+    h2_upgrade_policy: Literal["DO_NOT_UPGRADE", "UPGRADE"] = "DO_NOT_UPGRADE"
+    """Of ports that are declared HTTP and of which no DestinationRule says anything else."""
     default_http_retry_policy: Annotated[Any, _POLICY] = None
     service_settings: Annotated[Any, _POLICY] = None
     default_service_export_to: Annotated[Any, _POLICY] = None

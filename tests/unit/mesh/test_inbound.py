@@ -143,6 +143,7 @@ kind: DestinationRule
 metadata: {{name: upgrade, namespace: shop}}
 spec: {{host: {host}, trafficPolicy: {policy}}}
 """
+NO_UPGRADE = "{connectionPool: {http: {h2UpgradePolicy: DO_NOT_UPGRADE}}}"
 UPGRADE = "{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}"
 
 
@@ -151,7 +152,7 @@ UPGRADE = "{connectionPool: {http: {h2UpgradePolicy: UPGRADE}}}"
     [
         ("reviews", UPGRADE, Upstream.HTTP1),
         ("'*.shop.svc.cluster.local'", UPGRADE, Upstream.HTTP1),
-        ("reviews", UPGRADE.replace("UPGRADE", "DO_NOT_UPGRADE"), Upstream.DECLARED),
+        ("reviews", NO_UPGRADE, Upstream.DECLARED),
         ("ratings", UPGRADE, Upstream.DECLARED),
         (
             "reviews",
@@ -172,3 +173,36 @@ def test_an_application_of_http_1_is_called_so_where_proxies_are_told_to_speak_h
     found = resolution.inbound(("shop", "reviews-v1"))
     assert found is not None
     assert [each.pool.upstream for each in found.clusters] == [spoken]
+
+
+MESH = """
+apiVersion: tulle.dev/v1
+kind: MeshConfig
+metadata: {name: mesh}
+spec: {h2UpgradePolicy: UPGRADE}
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "towards"),
+    [
+        ((), Upstream.HTTP2),
+        (
+            (RULE.format(host="reviews", policy=UPGRADE.replace("UPGRADE", "DO_NOT_UPGRADE")),),
+            Upstream.DECLARED,
+        ),
+        (
+            (RULE.format(host="reviews", policy="{connectionPool: {http: {useClientProtocol: true}}}"),),
+            Upstream.AS_CALLER,
+        ),
+    ],
+)
+def test_the_mesh_may_upgrade_by_default(rules: tuple[str, ...], towards: Upstream) -> None:
+    _, resolution = shop(MESH, service("later", "[{port: 80, targetPort: 8080, name: x}]"), *rules)
+    clusters = {each.name: each for each in resolution.outbound("shop").clusters}
+    assert clusters["outbound|9080||reviews.shop.svc.cluster.local"].pool.upstream is towards
+    assert clusters["outbound|80||later.shop.svc.cluster.local"].pool.upstream is Upstream.DECLARED
+    found = resolution.inbound(("shop", "reviews-v1"))
+    assert found is not None
+    spoken = {each.name: each.pool.upstream for each in found.clusters}
+    assert spoken == {"inbound|8080||": Upstream.DECLARED, "inbound|9080||": Upstream.HTTP1}
