@@ -14,6 +14,7 @@ pytestmark = pytest.mark.root_only(
     "its database gives its files to a user that an ordinary user does not have"
 )
 
+HTTPBIN = "http://httpbin:8000/status/200"
 MANIFESTS = Path(__file__).with_name("manifests")
 
 
@@ -136,10 +137,12 @@ def test_mounts_are_read_only_shared_and_private(programs: Mesh) -> None:
     assert programs.execute("client.apps", "ls", "/tmp/tulle-test-own", status=2).stdout == ""
 
 
-def test_hostname_hosts_and_resolver_are_the_workloads_own(programs: Mesh) -> None:
+def test_hostname_and_resolver_are_the_workloads_own(programs: Mesh) -> None:
     address = programs.workload("programs", "shell")["address"]
     assert said(programs, "shell.programs", "hostname") == "shell\n"
-    assert f"{address}\tshell" in said(programs, "shell.programs", "cat", "/etc/hosts")
+    assert said(programs, "shell.programs", "getent", "ahostsv4", "shell").startswith(f"{address} ")
+    own = said(programs, "httpbin.programs", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", HTTPBIN)
+    assert own == "200", "the Service of a workload's name has other ports than the workload"
     resolver = said(programs, "shell.programs", "cat", "/etc/resolv.conf")
     assert "search programs.svc.cluster.local svc.cluster.local cluster.local" in resolver
     assert "ndots:5" in resolver

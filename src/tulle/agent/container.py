@@ -146,8 +146,6 @@ class Container:
                 hide=plan_hide((*homes(host.layout), host.layout.run), needed),
                 place=(
                     *plan_names(
-                        hostname,
-                        assignment.addresses[0],
                         assignment.namespace,
                         str(host.network.hub),
                         host.cluster_domain,

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import dns.exception
@@ -19,7 +20,7 @@ import dns.opcode
 import dns.rcode
 import structlog
 
-from tulle.agent.names import Elsewhere, Names, joined, over_udp, response_to, wire
+from tulle.agent.names import Elsewhere, Names, joined, over_udp, own_answer, response_to, wire
 from tulle.model.agentapi import NameTable
 
 _FORWARD_SECONDS = 6.0
@@ -40,6 +41,7 @@ class Nameserver:
         """`resolver` is the helper's socket."""
         self._resolver = resolver
         self._names: Names | None = None
+        self._own: Mapping[str, str] = {}
         self._forwards = 0
         self._connections: set[asyncio.StreamWriter] = set()
         self.counts: Counter[str] = Counter()
@@ -47,6 +49,11 @@ class Nameserver:
     def update(self, table: NameTable) -> None:
         """What the names of the mesh are from now on."""
         self._names = Names(table)
+
+    def know(self, hostnames: Mapping[str, str]) -> None:
+        """What each workload is called, by its address. The name means the workload to itself alone, where
+        nothing else has it."""
+        self._own = hostnames
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
         """Answer on a bound UDP socket and a bound TCP socket, until cancelled. Closes both."""
@@ -63,8 +70,9 @@ class Nameserver:
                 for connection in self._connections:
                     connection.close()  # its task reads the end and ends
 
-    def immediate(self, packet: bytes) -> tuple[dns.message.Message, bytes | Elsewhere] | None:
-        """A query, with its answer or the news that it is for the resolver. None: not to be answered."""
+    def immediate(self, packet: bytes, asker: str) -> tuple[dns.message.Message, bytes | Elsewhere] | None:
+        """A query, with its answer or the news that it is for the resolver. None: not to be answered.
+        `asker`: the address that it came from."""
         if len(packet) < _HEADER_BYTES or packet[2] & 0x80:
             self.counts["dropped"] += 1
             return None
@@ -85,7 +93,10 @@ class Nameserver:
         try:
             answer = self._names.answer(query)
             if isinstance(answer, Elsewhere):
-                return query, answer
+                own = own_answer(query, self._own.get(asker, ""), asker)
+                if own is None:
+                    return query, answer
+                answer = own
             encoded = wire(answer)
         except (dns.exception.DNSException, ValueError):  # a name or an address that DNS cannot carry
             return query, self._failure(query)
@@ -131,11 +142,12 @@ class Nameserver:
             writer.close()
             return
         self._connections.add(writer)
+        asker = str(writer.get_extra_info("peername")[0])
         try:
             while True:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     packet = await _framed(reader)
-                decided = self.immediate(packet)
+                decided = self.immediate(packet, asker)
                 if decided is None:
                     return
                 query, answer = decided
@@ -170,7 +182,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        decided = self._nameserver.immediate(data)
+        decided = self._nameserver.immediate(data, addr[0])
         if decided is None:
             return
         query, answer = decided

@@ -105,17 +105,18 @@ def references(
     return tuple(sorted(normal | {os.path.realpath(path) for path in normal}))
 
 
-def plan_names(hostname: str, address: str, namespace: str, resolver: str, domain: str) -> tuple[Place, ...]:
-    """resolv.conf, hosts and nsswitch.conf (decision 10), as Kubernetes writes them for a pod."""
+def plan_names(namespace: str, resolver: str, domain: str) -> tuple[Place, ...]:
+    """resolv.conf, hosts and nsswitch.conf (decision 10), as Kubernetes writes them for a pod, but for its
+    own name: the nameserver knows it, after the names of Services. A workload may be called like a Service,
+    as no pod is on Kubernetes, and that is what its name means to everybody else."""
     search = f"{namespace}.svc.{domain} svc.{domain} {domain}"
-    own = f"{address}\t{hostname}\n" if hostname else ""
     return (
         {
             "path": "/etc/resolv.conf",
             "content": f"nameserver {resolver}\nsearch {search}\noptions ndots:5\n",
         },
         # Without ::1: there is no IPv6 in the namespace (decision 7).
-        {"path": "/etc/hosts", "content": f"127.0.0.1\tlocalhost\n{own}"},
+        {"path": "/etc/hosts", "content": "127.0.0.1\tlocalhost\n"},
         {
             "path": "/etc/nsswitch.conf",
             "content": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"

@@ -141,6 +141,18 @@ def response_to(
     return response
 
 
+def own_answer(query: dns.message.Message, hostname: str, address: str) -> dns.message.Message | None:
+    """The answer to who asks for its own host name; None for other questions."""
+    question = query.question[0]
+    if not hostname or _text(question.name) != hostname.lower():
+        return None
+    response = response_to(query)
+    response.flags |= dns.flags.AA
+    if question.rdtype in {dns.rdatatype.A, dns.rdatatype.ANY}:
+        _add(response, question.name, dns.rdatatype.A, [address])
+    return response
+
+
 def joined(elsewhere: Elsewhere, answer: dns.message.Message) -> dns.message.Message:
     """Our aliases, followed by what the resolver said about their target."""
     response = elsewhere.response

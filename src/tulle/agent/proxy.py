@@ -62,8 +62,6 @@ class Proxy:
     def _plan(self) -> Spec:
         host, assignment = self._host, self._assignment
         names = plan_names(
-            assignment.hostname or assignment.name,
-            assignment.addresses[0],
             assignment.namespace,
             str(host.network.hub),
             host.cluster_domain,

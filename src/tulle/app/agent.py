@@ -217,7 +217,11 @@ class Desired:
             await self._due.settled()
             stale, self._stale = self._stale, set()
             if any(type_url == WORKLOAD for type_url, _ in stale) or not stale:
-                self._roster.desire({(each.namespace, each.name): each for each in self._assignments()})
+                wanted = self._assignments()
+                self._nameserver.know(
+                    {address: each.hostname or each.name for each in wanted for address in each.addresses}
+                )
+                self._roster.desire({(each.namespace, each.name): each for each in wanted})
                 self.known.set()
             if any(type_url == NAMES for type_url, _ in stale):
                 await self._rename(name for type_url, name in stale if type_url == NAMES)

@@ -14,6 +14,7 @@ from tulle.mesh.depth import as_it_can
 from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.inbound import InboundCells
 from tulle.mesh.place import Order
+from tulle.mesh.policy.backend_traffic import retry_budget
 from tulle.mesh.policy.balancing import is_passthrough
 from tulle.mesh.policy.client_tls import mesh_tls
 from tulle.mesh.policy.destination import NOTHING, DestinationPolicy, Settings, destination_policy
@@ -51,7 +52,10 @@ class ClusterCells:
 
     def _find_policy(self, at: tuple[str, Scope]) -> DestinationPolicy:
         host, scope = at
-        return destination_policy(self._world, self._hosts.attachments, host, scope)
+        attachments = self._hosts.attachments
+        found = destination_policy(self._world, attachments, host, scope)
+        budget = retry_budget(self._world, attachments, host)
+        return found if budget is None else replace(found, retry_budget=budget)
 
     def _make(self, at: tuple[Destination, Scope]) -> Cluster | None:
         """One cluster as callers of a scope see it; None if there is no such port or subset."""

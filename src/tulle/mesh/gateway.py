@@ -13,6 +13,7 @@ from tulle.kit.derived import Derived
 from tulle.mesh import envoy_filter
 from tulle.mesh.cluster import ClusterCells
 from tulle.mesh.policy.backend_tls import as_it_came, secured
+from tulle.mesh.policy.backend_traffic import with_sessions
 from tulle.mesh.policy.credential import at_gateway
 from tulle.mesh.policy.gateway_tls import presenting
 from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY, GatewayResource
@@ -64,6 +65,7 @@ class GatewayCells:
         connected = [server for server in servers if not server.datagrams]
         for port in sorted({server.port for server in connected}):
             listener, found = _listener(port, [server for server in connected if server.port == port])
+            found = [self._with_sessions(table) for table in found]
             chains = tuple(self._governed(chain, scope, found) for chain in listener.chains)
             listeners.append(replace(listener, chains=chains))
             tables += found
@@ -79,6 +81,14 @@ class GatewayCells:
             clusters=self._clusters_of(workload, scope, self._own(workload), listeners, tables, datagrams),
             datagrams=datagrams,
         )
+
+    def _with_sessions(self, table: RouteTable) -> RouteTable:
+        """A table with the sessions of services, and of several backends."""
+        hosts = [
+            (host, with_sessions(self._world, self._hosts.attachments, host.routes))
+            for host in table.virtual_hosts
+        ]
+        return replace(table, virtual_hosts=tuple(replace(host, routes=found) for host, found in hosts))
 
     def _governed(self, chain: GatewayChain, scope: Scope, tables: Iterable[RouteTable]) -> GatewayChain:
         """A chain with what it goes to asks for: DestinationRules and BackendTLSPolicies of its

@@ -1,4 +1,5 @@
-"""The status of BackendTLSPolicies: for each Gateway that sends to what they target. Read by `status.py`."""
+"""The status of BackendTLSPolicies, for each Gateway that sends to what they target, and of
+XBackendTrafficPolicies, for each Service that they target. Read by `status.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from tulle.mesh.condition import Json, condition
 from tulle.mesh.declaration import LISTENER_SET
 from tulle.mesh.ingress import CONTROLLER
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, holding, ref_faults, usable
+from tulle.mesh.policy.backend_traffic import BackendTrafficPolicy, target_fault
 from tulle.mesh.route.attachment import GATEWAY, UDP_ROUTE, Attachments
 from tulle.mesh.route.listener_state import gateway_of
 from tulle.mesh.world import World
@@ -36,6 +38,23 @@ def policy_status(world: World, attachments: Attachments, policy: BackendTLSPoli
             for key in ancestors
         ]
     }
+
+
+def traffic_policy_status(world: World, attachments: Attachments, policy: BackendTrafficPolicy) -> Json:
+    """One entry for each Service: it holds for whoever sends there, gateways and workloads."""
+    generation = policy.metadata.generation
+    ancestors: list[Json] = []
+    for ref in policy.spec.target_refs:
+        fault = target_fault(world, attachments, policy, ref)
+        said = (True, "Accepted", "") if fault is None else (False, *fault)
+        ancestors.append(
+            {
+                "ancestorRef": {"group": ref.group, "kind": ref.kind, "name": ref.name},
+                "controllerName": CONTROLLER,
+                "conditions": [condition("Accepted", *said, generation)],
+            }
+        )
+    return {"ancestors": ancestors}
 
 
 def conflicted(attachments: Attachments, policy: BackendTLSPolicy) -> bool:

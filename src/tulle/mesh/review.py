@@ -17,13 +17,21 @@ from tulle.mesh.ingress_class import INGRESS
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.review_destination import review_destination_rule
 from tulle.mesh.review_envoy_filter import review_envoy_filter
-from tulle.mesh.review_gateway import CODES, review_class, review_gateway, review_listener_set, review_policy
+from tulle.mesh.review_gateway import (
+    CODES,
+    review_class,
+    review_gateway,
+    review_listener_set,
+    review_policy,
+    review_traffic_policy,
+)
 from tulle.mesh.review_ingress import review_ingress
 from tulle.mesh.review_sidecar import review_service_entry, review_sidecar, review_workload_entry
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
     BACKEND_TLS_POLICY,
+    BACKEND_TRAFFIC_POLICY,
     DESTINATION_RULE,
     GATEWAY,
     GATEWAY_CLASS,
@@ -37,7 +45,7 @@ from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio_server import IstioGateway, is_plain_http
 from tulle.mesh.route.istio_tls import tls_faults
 from tulle.mesh.route.parent import verdict
-from tulle.mesh.route.route_rule import faults
+from tulle.mesh.route.route_rule import faults, loses_backend
 from tulle.mesh.service_declaration import SERVICE_ENTRY
 from tulle.mesh.service_entry import WORKLOAD_ENTRY
 from tulle.mesh.sidecar import SIDECAR
@@ -54,6 +62,7 @@ _KINDS = (
     GATEWAY,
     LISTENER_SET,
     BACKEND_TLS_POLICY,
+    BACKEND_TRAFFIC_POLICY,
     VIRTUAL_SERVICE,
     DESTINATION_RULE,
     ISTIO_GATEWAY,
@@ -97,6 +106,8 @@ class ReviewCells:
                 return tuple(review_listener_set(self._world, resource))
             case kind if kind == BACKEND_TLS_POLICY:
                 return tuple(review_policy(self._world, self._hosts.attachments, resource))
+            case kind if kind == BACKEND_TRAFFIC_POLICY:
+                return tuple(review_traffic_policy(self._world, self._hosts.attachments, resource))
             case kind if kind == VIRTUAL_SERVICE:
                 return tuple(review_virtual_service(self._world, self._hosts, self._clusters, resource))
             case kind if kind == DESTINATION_RULE:
@@ -133,6 +144,10 @@ class ReviewCells:
         for field, fault in faults(self._world, route, at_gateway):
             yield warning(route, field, CODES[fault.reason], fault.message, fault.remedy)
         for index, rule in enumerate(route.spec.rules):
+            if not isinstance(rule, L4RouteRule) and loses_backend(rule):
+                field = f"spec.rules[{index}].sessionPersistence.type"
+                message = "a session in a header keeps its endpoint, but not its backend among several"
+                yield warning(route, field, "session-not-kept", message, "Write type: Cookie.")
             if not sum(ref.weight for ref in rule.backend_refs) and (
                 isinstance(rule, L4RouteRule) or not rule.filters
             ):

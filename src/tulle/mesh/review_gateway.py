@@ -16,6 +16,7 @@ from tulle.mesh.ingress import (
 from tulle.mesh.listener_set import ListenerSet
 from tulle.mesh.name import service_host
 from tulle.mesh.policy.backend_tls import BackendTLSPolicy, ref_faults
+from tulle.mesh.policy.backend_traffic import BackendTrafficPolicy, target_fault
 from tulle.mesh.policy.gateway_tls import client_certificate_fault, frontend_faults
 from tulle.mesh.policy_status import conflicted
 from tulle.mesh.problem import Problem, warning
@@ -142,6 +143,24 @@ def review_policy(world: World, attachments: Attachments, policy: BackendTLSPoli
         message = f"{known} is not a set of authorities that is known; requests fail"
         field = "spec.validation.wellKnownCACertificates"
         yield warning(policy, field, _NOT_FOUND, message, "Write System.")
+
+
+_TARGET_FAULTS = {
+    "Invalid": ("invalid-reference-kind", "Refer to a Service."),
+    "TargetNotFound": (_NOT_FOUND, "Apply the Service, or correct the name."),
+    "Conflicted": ("overruled", "Write one policy for each Service."),
+}
+
+
+def review_traffic_policy(
+    world: World, attachments: Attachments, policy: BackendTrafficPolicy
+) -> Iterator[Problem]:
+    """The problems of an XBackendTrafficPolicy."""
+    for index, ref in enumerate(policy.spec.target_refs):
+        fault = target_fault(world, attachments, policy, ref)
+        if fault is not None:
+            code, remedy = _TARGET_FAULTS[fault[0]]
+            yield warning(policy, f"spec.targetRefs[{index}]", code, fault[1], remedy)
 
 
 def _listener(owner: Resource[Any], state: ListenerState) -> Iterator[Problem]:

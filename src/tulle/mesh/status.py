@@ -13,10 +13,11 @@ from tulle.mesh.feature import SUPPORTED_FEATURES
 from tulle.mesh.gateway_status import gateway_status, listener_set_status
 from tulle.mesh.ingress import CONTROLLER, IMPLIED_CLASSES, unknown_parameters
 from tulle.mesh.ingress_class import INGRESS, Ingress, is_ours
-from tulle.mesh.policy_status import policy_status
+from tulle.mesh.policy_status import policy_status, traffic_policy_status
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
     BACKEND_TLS_POLICY,
+    BACKEND_TRAFFIC_POLICY,
     GATEWAY,
     GATEWAY_CLASS,
     AnyRoute,
@@ -53,6 +54,8 @@ class StatusCells:
                 return listener_set_status(self._world, self._attachments, resource)
             case kind if kind == BACKEND_TLS_POLICY:
                 return policy_status(self._world, self._attachments, resource)
+            case kind if kind == BACKEND_TRAFFIC_POLICY:
+                return traffic_policy_status(self._world, self._attachments, resource)
             case kind if kind == INGRESS:
                 return _of_ingress(self._world, resource)
             case kind if kind == GATEWAY_CLASS:

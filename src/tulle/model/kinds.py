@@ -184,6 +184,14 @@ _GATEWAY_API = (
         gateway_api.BackendTLSPolicySpec,
     ),
     Kind(
+        gateway_api.EXPERIMENTAL_GROUP,
+        ("v1alpha1",),
+        "XBackendTrafficPolicy",
+        "xbackendtrafficpolicies",
+        ("xbtrafficpolicy",),
+        gateway_api.BackendTrafficPolicySpec,
+    ),
+    Kind(
         gateway_api.GROUP,
         _GATEWAY_VERSIONS,
         "ReferenceGrant",

@@ -11,6 +11,8 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from tulle.kit.protobuf import length_delimited
 
 Tree: TypeAlias = dict[str, Any]
@@ -110,7 +112,10 @@ UpstreamProxyProtocol = _message(
 HttpProtocolOptions = _message(
     _EXTENSION + "upstreams.http.v3.http_protocol_options_pb2", "HttpProtocolOptions"
 )
+_RetryBudget = _message(_CONFIG + "cluster.v3.circuit_breaker_pb2", "CircuitBreakers").Thresholds.RetryBudget
+_BUDGET_INTERVAL = 3
 Matcher = _message("xds.type.matcher.v3.matcher_pb2", "Matcher")
+_Duration = _message("google.protobuf.duration_pb2", "Duration")
 _Any = _message("google.protobuf.any_pb2", "Any")
 _Struct = _message("google.protobuf.struct_pb2", "Struct")
 _Value = _message("google.protobuf.struct_pb2", "Value")
@@ -171,6 +176,24 @@ def over_ads(initial_fetch_seconds: float = 0) -> Tree:
         "initial_fetch_timeout": seconds(initial_fetch_seconds),
         "resource_api_version": "V3",
     }
+
+
+def retry_budget(known: Tree, interval_seconds: float) -> Any:
+    """CircuitBreakers.Thresholds.RetryBudget with `budget_interval`, which Envoy 1.40 has and the generated
+    classes do not have yet: it travels as a field that they do not know."""
+    built = _RetryBudget(**known)
+    interval = _Duration()
+    interval.FromTimedelta(seconds(interval_seconds))
+    built.MergeFromString(length_delimited(_BUDGET_INTERVAL, interval.SerializeToString()))
+    return built
+
+
+def budget_interval(built: Any) -> str:
+    """The `budget_interval` of such a message as JSON has it; "" if there is none."""
+    for field in UnknownFieldSet(built):
+        if field.field_number == _BUDGET_INTERVAL:
+            return _Duration.FromString(field.data).ToJsonString()
+    return ""
 
 
 def socket_address(address: str, port: int, protocol: str = "TCP") -> Tree:

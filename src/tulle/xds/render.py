@@ -47,7 +47,18 @@ def to_tree(one: Translated) -> dict[str, Any]:
     _, message_class = _CLASSES[one.type_url]
     decoded = message_class.FromString(one.body)
     tree = json.loads(json_format.MessageToJson(decoded, preserving_proto_field_name=True))
+    if one.type_url == CLUSTER:
+        _show_budget_interval(decoded, tree)
     return _in_order(tree)
+
+
+def _show_budget_interval(cluster: Any, tree: dict[str, Any]) -> None:
+    """What stands in a field that the generated classes do not know (`message.retry_budget`)."""
+    limits = cluster.circuit_breakers.thresholds
+    for limit, shown in zip(limits, tree.get("circuit_breakers", {}).get("thresholds", ()), strict=True):
+        interval = message.budget_interval(limit.retry_budget) if "retry_budget" in shown else ""
+        if interval:
+            shown["retry_budget"]["budget_interval"] = interval
 
 
 def to_trees(resources: Iterable[Translated]) -> dict[str, list[dict[str, Any]]]:

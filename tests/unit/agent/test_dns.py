@@ -157,6 +157,18 @@ async def test_names_of_the_mesh_do_not_leave_the_host(place: Place) -> None:
     assert place.nameserver.counts == {"answered": 3}
 
 
+async def test_a_workloads_own_name_is_what_a_service_makes_of_it_and_else_itself(place: Place) -> None:
+    place.nameserver.know({"127.0.0.1": "Reviews", "127.0.0.2": "other"})
+    by_search = await place.ask("reviews.shop.svc.cluster.local")
+    assert addresses(by_search) == ["10.79.128.1"], "what a resolver asks first"
+    assert addresses(await place.ask("reviews")) == ["127.0.0.1"]
+    assert (await place.ask("reviews", "AAAA")).rcode() == dns.rcode.NOERROR
+    assert [addresses(each) for each in await place.ask_by_tcp("reviews")] == [["127.0.0.1"]]
+    assert place.machine.asked == []
+    await place.ask("other")
+    assert place.machine.asked != [], "it is the name of another workload"
+
+
 async def test_other_names_are_asked_of_the_machine(place: Place) -> None:
     assert addresses(await place.ask("www.example.com")) == ["192.0.2.1"]
     answers = await place.ask_by_tcp("reviews.shop.svc.cluster.local", "www.example.com", "example.com")

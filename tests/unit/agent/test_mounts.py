@@ -58,13 +58,13 @@ def test_references_of_a_command(tmp_path: Path) -> None:
 
 
 def test_names_as_in_a_pod() -> None:
-    resolv, hosts, switch = plan_names("reviews-1", "10.212.0.10", "shop", "10.212.0.1", "cluster.local")
+    resolv, hosts, switch = plan_names("shop", "10.212.0.1", "cluster.local")
     assert resolv.get("content") == (
         "nameserver 10.212.0.1\n"
         "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
         "options ndots:5\n"
     )
-    assert hosts.get("content") == "127.0.0.1\tlocalhost\n10.212.0.10\treviews-1\n"
+    assert hosts.get("content") == "127.0.0.1\tlocalhost\n"
     assert "hosts: files dns\n" in switch.get("content", "")
 
 

@@ -70,6 +70,8 @@ class DestinationPolicy:
     """It holds for selected callers only."""
     origin: Origin | None = None
     """Where `written` stands."""
+    retry_budget: RetryBudget | None = None
+    """What holds where no rule says another."""
 
     def at(self, port: int, subset: str = "") -> Settings:
         """What holds for a port, or for a subset of it.
@@ -78,6 +80,12 @@ class DestinationPolicy:
         not say, its service's holds (destination_rule.proto, `portLevelSettings`, `Subset`; Istio's
         `MergeSubsetTrafficPolicy`).
         """
+        found = self._written_at(port, subset)
+        if self.retry_budget is None or found.retry_budget is not None:
+            return found
+        return replace(found, retry_budget=self.retry_budget)
+
+    def _written_at(self, port: int, subset: str) -> Settings:
         whole = at_port(self.written, port)
         own = dict(self.subsets).get(subset) if subset else None
         if own is None or own.written is None:

@@ -60,4 +60,5 @@ def _keepalive(written: istio.TcpKeepalive) -> Keepalive:
 
 def _retry_budget(written: istio.RetryBudget) -> RetryBudget:
     percent = 20.0 if written.percent is None else written.percent
-    return RetryBudget(percent, written.min_retry_concurrency or 3)
+    interval = seconds(written.budget_interval) if written.budget_interval is not None else 0.0
+    return RetryBudget(percent, written.min_retry_concurrency or 3, interval)

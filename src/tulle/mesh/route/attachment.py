@@ -15,6 +15,7 @@ from tulle.mesh.world import World
 from tulle.model import gateway_api, istio
 from tulle.model.gateway_api import (
     BackendTLSPolicySpec,
+    BackendTrafficPolicySpec,
     GatewaySpec,
     GRPCRouteSpec,
     HTTPRouteSpec,
@@ -35,6 +36,8 @@ ALL_ROUTES = (*ROUTES, TLS_ROUTE, TCP_ROUTE, UDP_ROUTE)
 GATEWAY_CLASS = (gateway_api.GROUP, "GatewayClass")
 GATEWAY = (gateway_api.GROUP, "Gateway")
 BACKEND_TLS_POLICY = (gateway_api.GROUP, "BackendTLSPolicy")
+BACKEND_TRAFFIC_POLICY = (gateway_api.EXPERIMENTAL_GROUP, "XBackendTrafficPolicy")
+_POLICIES = (BACKEND_TLS_POLICY, BACKEND_TRAFFIC_POLICY)
 VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
 DESTINATION_RULE = (istio.GROUP, "DestinationRule")
 ISTIO_GATEWAY = (istio.GROUP, "Gateway")
@@ -88,7 +91,9 @@ class Attachments:
             graph, resources, self._parents
         )
         self._by_backend: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._backends)
-        self._policies: Index[tuple[str, str], Key, Resource[Any]] = Index(graph, resources, self._targets)
+        self._policies: Index[tuple[str, str, str], Key, Resource[Any]] = Index(
+            graph, resources, self._targets
+        )
         self._by_host: Index[str, Key, Resource[Any]] = Index(graph, resources, self._virtual_service_hosts)
         self._by_gateway: Index[str, Key, Resource[Any]] = Index(graph, resources, self._gateways)
         self._by_delegate: Index[Key, Key, Resource[Any]] = Index(graph, resources, self._delegates)
@@ -111,7 +116,13 @@ class Attachments:
         self, namespace: str, service: str
     ) -> tuple[Resource[BackendTLSPolicySpec], ...]:
         """The BackendTLSPolicies that target this Service."""
-        return self._policies.get((namespace, service))
+        return self._policies.get((BACKEND_TLS_POLICY[1], namespace, service))
+
+    def backend_traffic_policies(
+        self, namespace: str, service: str
+    ) -> tuple[Resource[BackendTrafficPolicySpec], ...]:
+        """The XBackendTrafficPolicies that target this Service."""
+        return self._policies.get((BACKEND_TRAFFIC_POLICY[1], namespace, service))
 
     def virtual_services(self, host: str) -> tuple[Resource[VirtualServiceSpec], ...]:
         """The VirtualServices of the mesh that name this host; with `WILDCARD` those with any wildcard."""
@@ -158,11 +169,11 @@ class Attachments:
                 if (ref.group, ref.kind) == ("", "Service")
             }
 
-    def _targets(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, str]]:
-        if (key.group, key.kind) == BACKEND_TLS_POLICY:
-            spec: BackendTLSPolicySpec = resource.spec
+    def _targets(self, key: Key, resource: Resource[Any]) -> Iterator[tuple[str, str, str]]:
+        if (key.group, key.kind) in _POLICIES:
+            spec: BackendTLSPolicySpec | BackendTrafficPolicySpec = resource.spec
             yield from {
-                (key.namespace, ref.name)
+                (key.kind, key.namespace, ref.name)
                 for ref in spec.target_refs
                 if (ref.group, ref.kind) == ("", "Service")
             }

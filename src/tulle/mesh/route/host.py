@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.place import NOWHERE
+from tulle.mesh.policy.backend_traffic import with_sessions
 from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import ALL_ROUTES, DESTINATION_RULE, AnyRoute, Attachments, ForCallers
 from tulle.mesh.route.common import Destination, covers, full_host
@@ -59,7 +60,9 @@ class HostCells:
             graph, self._rank, "ranked_routes"
         )
         self.attached: Derived[HostPort, Attached] = Derived(graph, self._find_attached, "attached")
-        self.routes: Derived[HostPort, tuple[Route, ...]] = Derived(graph, self._find_routes, "host_routes")
+        self.routes: Derived[HostPort, tuple[Route, ...]] = Derived(
+            graph, lambda at: with_sessions(world, attachments, self._find_routes(at)), "host_routes"
+        )
         self.special: Derived[Scope, Mapping[str, Scope]] = Derived(graph, self._find_special, "vantages")
         self._named_by: Derived[str, frozenset[str]] = Derived(graph, self._find_named, "special_hosts")
         self.instances: Derived[tuple[str, int], tuple[Instance, ...]] = Derived(

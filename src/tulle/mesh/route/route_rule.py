@@ -20,6 +20,7 @@ from tulle.mesh.route.route_filter import (
     redirect,
     treatment,
 )
+from tulle.mesh.route.session import session
 from tulle.mesh.service import Service
 from tulle.mesh.view import (
     MISSING_CLUSTER,
@@ -32,7 +33,6 @@ from tulle.mesh.view import (
     Respond,
     Retry,
     Route,
-    Session,
     WeightedCluster,
 )
 from tulle.mesh.world import World
@@ -44,7 +44,6 @@ from tulle.model.gateway_api import (
     HTTPBackendRef,
     HTTPRouteRule,
     L4RouteRule,
-    SessionPersistence,
 )
 from tulle.model.resource import Key
 from tulle.model.schema import seconds
@@ -79,8 +78,11 @@ class Rule:
         self._rule = rule
         self._of_http = isinstance(rule, HTTPRouteRule)
         self._treatment = treatment(rule.filters)
-        self._session = _session(rule.session_persistence, f"{resource.namespace}-{resource.name}-{index}")
-        self._clusters = _shares(_cluster(world, resource.key, ref, at_gateway) for ref in rule.backend_refs)
+        clusters = [_cluster(world, resource.key, ref, at_gateway) for ref in rule.backend_refs]
+        self._clusters = _shares(clusters)
+        retired = tuple(each for each in clusters if not each.weight)
+        written, name = rule.session_persistence, f"{resource.namespace}-{resource.name}-{index}"
+        self._session = session(written, name, retired) if written is not None else None
         self._mirrors = tuple(_mirrors(world, resource.key, rule, at_gateway))
 
     def route(self, name: str, match: RequestMatch, origin: Origin) -> Route:
@@ -112,6 +114,12 @@ class Rule:
             session=self._session,
             missing_status=missing,
         )
+
+
+def loses_backend(rule: RouteRule) -> bool:
+    """Whether sessions of a rule are kept within each backend alone: a header has room for one token only."""
+    written = rule.session_persistence
+    return written is not None and written.type == "Header" and len(rule.backend_refs) > 1
 
 
 def _cluster(
@@ -158,15 +166,6 @@ def _limits(rule: RouteRule) -> tuple[float | None, float | None, Retry | None]:
             backoff_seconds=(seconds(rule.retry.backoff) or None) if rule.retry.backoff else None,
         )
     return whole, attempt, retry
-
-
-def _session(written: SessionPersistence | None, default_name: str) -> Session | None:
-    if written is None:
-        return None
-    cookie = written.type == "Cookie"
-    lasts = written.absolute_timeout if written.cookie_config and written.cookie_config.is_permanent else None
-    name = written.session_name or (default_name if cookie else f"x-session-{default_name}")
-    return Session(name, cookie, seconds(lasts) if lasts else None)
 
 
 # -- references -------------------------------------------------------------------------------------

@@ -97,6 +97,8 @@ class RetryBudget:
 
     percent: float = 20.0
     minimum: int = 3
+    interval_seconds: float = 0
+    """A request counts for so long after its beginning. 0: as long as it is under way."""
 
 
 class Upstream(StrEnum):

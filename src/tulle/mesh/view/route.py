@@ -111,6 +111,8 @@ class Session:
     cookie_seconds: float | None = None
     """None: a cookie for the session."""
     cookie_path: str = "/"
+    retired: tuple[WeightedCluster, ...] = ()
+    """Where no new session goes (weight 0), and old ones go on. Resolve makes routes of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,10 @@
 """The Gateway API's kinds (gateway.networking.k8s.io), field by field as published in v1.6."""
 
 from tulle.model.gateway_api.backend_tls_policy import BackendTLSPolicySpec
+from tulle.model.gateway_api.backend_traffic_policy import (
+    BackendTrafficPolicySpec,
+    PolicyTargetReference,
+)
 from tulle.model.gateway_api.gateway import (
     AllowedRoutes,
     FrontendTLSValidation,
@@ -61,12 +65,15 @@ from tulle.model.gateway_api.shared import (
 )
 
 GROUP = "gateway.networking.k8s.io"
+EXPERIMENTAL_GROUP = "gateway.networking.x-k8s.io"
 
 __all__ = [
+    "EXPERIMENTAL_GROUP",
     "GROUP",
     "AllowedRoutes",
     "BackendObjectReference",
     "BackendTLSPolicySpec",
+    "BackendTrafficPolicySpec",
     "FrontendTLSValidation",
     "GRPCBackendRef",
     "GRPCHeaderMatch",
@@ -102,6 +109,7 @@ __all__ = [
     "ObjectReference",
     "ParametersReference",
     "ParentReference",
+    "PolicyTargetReference",
     "ReferenceGrantFrom",
     "ReferenceGrantSpec",
     "ReferenceGrantTo",

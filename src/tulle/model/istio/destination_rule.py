@@ -22,13 +22,11 @@ from tulle.model.schema import (
     AnyDuration,
     Int,
     Model,
-    NotHonoured,
     Number,
     Port,
     SubsetName,
     own_namespace,
     problem,
-    seconds,
 )
 
 
@@ -53,12 +51,7 @@ class RetryBudget(Model):
     percent: Annotated[Number, Field(ge=0, le=100)] | None = None
     min_retry_concurrency: Count = 0
     """0: 3"""
-    budget_interval: Annotated[
-        AnyDuration | None,
-        NotHonoured(
-            "only requests that are under way count (0s)", lambda value: bool(value and seconds(value))
-        ),
-    ] = None
+    budget_interval: AnyDuration | None = None
 
 
 def failover_remarks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tulle.mesh.view import ConnectionPool, Keepalive, RetryBudget
 from tulle.xds import message
 from tulle.xds.message import Tree
@@ -30,11 +32,12 @@ def circuit_breakers(pool: ConnectionPool) -> Tree:
     return {"thresholds": [thresholds]}
 
 
-def _retry_budget(budget: RetryBudget) -> Tree:
-    return {
+def _retry_budget(budget: RetryBudget) -> Any:
+    known: Tree = {
         "budget_percent": {"value": budget.percent},
         "min_retry_concurrency": message.number(budget.minimum),
     }
+    return message.retry_budget(known, budget.interval_seconds) if budget.interval_seconds else known
 
 
 def connection_options(pool: ConnectionPool) -> Tree:
