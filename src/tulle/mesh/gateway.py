@@ -18,6 +18,7 @@ from tulle.mesh.policy.credential import at_gateway
 from tulle.mesh.policy.gateway_tls import presenting
 from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY, GatewayResource
 from tulle.mesh.route.common import Destination, age, named_clusters
+from tulle.mesh.route.default_retry import with_default_retry
 from tulle.mesh.route.gateway_listener import standard_servers
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.ingress import ingress_servers
@@ -77,7 +78,9 @@ class GatewayCells:
             identity=workload.identity,
             trust_domain=self._world.trust_domain(),
             listeners=tuple(listeners),
-            route_tables=tuple(sorted(tables, key=lambda table: table.name)),
+            route_tables=tuple(
+                with_default_retry(self._world, table) for table in sorted(tables, key=lambda each: each.name)
+            ),
             clusters=self._clusters_of(workload, scope, self._own(workload), listeners, tables, datagrams),
             datagrams=datagrams,
         )

@@ -11,6 +11,7 @@ from dataclasses import replace
 from tulle.kit.derived import Derived
 from tulle.mesh import headless
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.export import is_exported
 from tulle.mesh.listener import ListenerCells, connected
 from tulle.mesh.name import short_forms
 from tulle.mesh.policy.credential import at_sidecar
@@ -24,6 +25,7 @@ from tulle.mesh.route.common import (
     named_clusters,
     takes_everything,
 )
+from tulle.mesh.route.default_retry import with_default_retry
 from tulle.mesh.route.host import FOREIGN_PORT, HostCells, HostPort, port_origin
 from tulle.mesh.route.istio_match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
@@ -159,7 +161,8 @@ class OutboundCells:
         if number == FOREIGN_PORT:
             found += self._foreign(scope)
         rest = self._rest(by_address, scope)
-        return RouteTable(str(number), (*_distinct(found), rest), (found[0] if found else rest).origin)
+        table = RouteTable(str(number), (*_distinct(found), rest), (found[0] if found else rest).origin)
+        return with_default_retry(self._world, table)
 
     def _make_shared(self, number: int) -> tuple[Row, ...]:
         """What each host with a port has in its table, as most callers see it."""
@@ -212,7 +215,8 @@ class OutboundCells:
         best: dict[str, VirtualHost] = {}
         for resource in sorted(self._hosts.attachments.of_gateway(MESH), key=age):
             if not (
-                istio.visible(resource, scope.namespace) and self._hosts.holds(resource, FOREIGN_PORT, scope)
+                is_exported(self._world, resource, scope.namespace)
+                and self._hosts.holds(resource, FOREIGN_PORT, scope)
             ):
                 continue
             for host in (full_host(self._world, each, resource.namespace) for each in resource.spec.hosts):

@@ -67,7 +67,8 @@ class ScopeCells:
         asked, compared = self._asked(""), self._compared("")
         kept = asked.intersection(labels).union(pair for pair in labels if pair[0] in compared)
         kept_here = tuple(sorted(kept))
-        place = workload.locality if workload is not None and self._attachments.local() else NOWHERE
+        local = self._attachments.local() or self._world.mesh_config().is_local
+        place = workload.locality if workload is not None and local else NOWHERE
         if workload is not None and workload.gateway:
             return Scope(at[0], kept_here, locality=place)  # "A Sidecar is not applicable to gateways"
         return Scope(at[0], kept_here, self._sidecars.selected(at[0], labels), place)
@@ -76,4 +77,7 @@ class ScopeCells:
         return frozenset(pair for each in self._attachments.asking() for pair in each.spec.source_labels)
 
     def _list_compared(self, _: str) -> frozenset[str]:
-        return frozenset(name for each in self._attachments.local() for name in each.spec.compared_labels)
+        local = self._attachments.local()
+        of_mesh = self._world.mesh_config()
+        names = {name for each in local for name in each.spec.compared_labels}
+        return frozenset(names | of_mesh.compared_labels) if local or of_mesh.is_local else frozenset()

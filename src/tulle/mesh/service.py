@@ -152,10 +152,14 @@ class ServiceCells:
         entry = self._entry(host)
         if entry is None:
             return None
+        service = entry.service
+        default = self._declaration.mesh_config().default_service_export_to
+        if default and not service.export_to and not service.gateway:
+            service = replace(service, export_to=default)
         if not entry.virtual:
-            return entry.service
+            return service
         address = self._address(host)
-        return replace(entry.service, addresses=(address,) if address else ())
+        return replace(service, addresses=(address,) if address else ())
 
     def _find_identities(self, host: str, gateways: bool) -> tuple[str, ...]:
         service = self.service(host)

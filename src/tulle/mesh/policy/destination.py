@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from tulle.mesh.export import exported_to, is_exported
 from tulle.mesh.route.attachment import WILDCARD, Attachments
 from tulle.mesh.route.common import age, covers, full_host, specificity
 from tulle.mesh.scope import Scope
@@ -20,11 +22,15 @@ from tulle.model.istio import (
     ConnectionPoolSettings,
     DestinationRuleSpec,
     LoadBalancerSettings,
+    LocalityLoadBalancerSetting,
     OutlierDetection,
     ProxyProtocol,
     RetryBudget,
+    TcpKeepalive,
+    TCPSettings,
     TrafficPolicy,
     TunnelSettings,
+    ZoneAwareLoadBalancerSetting,
 )
 from tulle.model.resource import Resource
 
@@ -58,6 +64,48 @@ class SubsetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Defaults:
+    """What MeshConfig has for what DestinationRules do not say."""
+
+    connect_timeout: str | None = None
+    keepalive: TcpKeepalive | None = None
+    locality: LocalityLoadBalancerSetting | None = None
+    zones: ZoneAwareLoadBalancerSetting | None = None
+
+    def under(self, settings: Settings) -> Settings:
+        """Settings over the defaults. A keepalive is filled in field by field (Istio, `applyTCPKeepalive`);
+        a rule's setting of localities stands for itself, and of two of the mesh zoneAwareLbSetting holds
+        (`GetEffectiveLbSetting`)."""
+        if self.connect_timeout or self.keepalive:
+            pool = settings.connection_pool or ConnectionPoolSettings(tcp=TCPSettings())
+            tcp = pool.tcp or TCPSettings()
+            kept = {**_written(self.keepalive), **_written(tcp.tcp_keepalive)}
+            changes = {
+                "connect_timeout": tcp.connect_timeout or self.connect_timeout,
+                "tcp_keepalive": TcpKeepalive(**kept) if kept else None,
+            }
+            pool = pool.model_copy(update={"tcp": tcp.model_copy(update=changes)})
+            settings = replace(settings, connection_pool=pool)
+        if self.locality or self.zones:
+            balancer = settings.load_balancer or LoadBalancerSettings()
+            if balancer.locality_lb_setting is None and balancer.zone_aware_lb_setting is None:
+                changes = (
+                    {"zone_aware_lb_setting": self.zones}
+                    if self.zones
+                    else {"locality_lb_setting": self.locality}
+                )
+                settings = replace(settings, load_balancer=balancer.model_copy(update=changes))
+        return settings
+
+
+def _written(keepalive: TcpKeepalive | None) -> dict[str, Any]:
+    return keepalive.model_dump(exclude_defaults=True) if keepalive is not None else {}
+
+
+NO_DEFAULTS = Defaults()
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationPolicy:
     """What holds for one service and the callers of one namespace."""
 
@@ -72,6 +120,7 @@ class DestinationPolicy:
     """Where `written` stands."""
     retry_budget: RetryBudget | None = None
     """What holds where no rule says another."""
+    defaults: Defaults = NO_DEFAULTS
 
     def at(self, port: int, subset: str = "") -> Settings:
         """What holds for a port, or for a subset of it.
@@ -80,7 +129,7 @@ class DestinationPolicy:
         not say, its service's holds (destination_rule.proto, `portLevelSettings`, `Subset`; Istio's
         `MergeSubsetTrafficPolicy`).
         """
-        found = self._written_at(port, subset)
+        found = self.defaults.under(self._written_at(port, subset))
         if self.retry_budget is None or found.retry_budget is not None:
             return found
         return replace(found, retry_budget=self.retry_budget)
@@ -126,6 +175,7 @@ def destination_policy(world: World, attachments: Attachments, host: str, scope:
     first namespace that has one decides. For callers in the root namespace only its private rules come
     first: the others there are meant for everybody (Istio, `PushContext.destinationRule`).
     """
+    defaults = _defaults(world)
     service = world.service(host)
     home = service.namespace if service is not None else ""
     root = world.settings.root_namespace
@@ -133,10 +183,20 @@ def destination_policy(world: World, attachments: Attachments, host: str, scope:
     asked.insert(0, (root, _is_private) if scope.namespace == root else (scope.namespace, _visible))
     for namespace, holds in asked:
         rules = _rules_in(world, attachments, namespace, host) if namespace else ()
-        chosen = _most_specific([rule for rule in rules if holds(rule, scope)])
+        chosen = _most_specific([rule for rule in rules if holds(world, rule, scope)])
         if chosen:
-            return _policy(chosen, home)
-    return DestinationPolicy()
+            return replace(_policy(world, chosen, home), defaults=defaults)
+    return DestinationPolicy(defaults=defaults)
+
+
+def _defaults(world: World) -> Defaults:
+    config = world.mesh_config()
+    return Defaults(
+        config.connect_timeout,
+        config.tcp_keepalive,
+        config.locality_lb_setting,
+        config.zone_aware_lb_setting,
+    )
 
 
 def _rules_in(world: World, attachments: Attachments, namespace: str, host: str) -> Iterator[DestinationRule]:
@@ -166,26 +226,21 @@ def rule_host(world: World, rule: DestinationRule) -> str:
     return full_host(world, rule.spec.host, rule.namespace)
 
 
-def _visible(rule: DestinationRule, scope: Scope) -> bool:
+def _visible(world: World, rule: DestinationRule, scope: Scope) -> bool:
     """Whether it holds for callers of a scope, if nothing else does."""
     spec = rule.spec
     if spec.workload_selector is not None:  # never for callers in another namespace
         return rule.namespace == scope.namespace and scope.carries(spec.workload_selector.match_labels)
-    export = spec.export_to
-    return (
-        not export
-        or "*" in export
-        or scope.namespace in export
-        or ("." in export and rule.namespace == scope.namespace)
-    )
+    return is_exported(world, rule, scope.namespace)
 
 
-def _is_private(rule: DestinationRule, scope: Scope) -> bool:
+def _is_private(world: World, rule: DestinationRule, scope: Scope) -> bool:
     selected = rule.spec.workload_selector is not None
-    return _visible(rule, scope) and (selected or rule.spec.export_to in ((".",), (rule.namespace,)))
+    private = exported_to(world, rule) in ((".",), (rule.namespace,))
+    return _visible(world, rule, scope) and (selected or private)
 
 
-def _policy(rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
+def _policy(world: World, rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
     """Several rules for one host are one: all their subsets, and of the rest what is oldest (Istio,
     `mergeDestinationRule`). A rule for selected callers stands for itself, with those that select the same.
     """
@@ -202,12 +257,13 @@ def _policy(rules: tuple[DestinationRule, ...], home: str) -> DestinationPolicy:
     first = next((rule for rule in rules if rule.spec.traffic_policy is not None), None)
     written = first.spec.traffic_policy if first is not None else None
     origin = Origin("DestinationRule", first.namespace, first.name, "spec.trafficPolicy") if first else None
-    everybodys = all(rule.namespace == home and _is_public(rule) for rule in rules)
+    everybodys = all(rule.namespace == home and _is_public(world, rule) for rule in rules)
     owner = f"{rules[0].namespace};{'+'.join(rule.name for rule in rules)}"
     return DestinationPolicy(
         written, tuple(sorted(subsets.items())), "" if everybodys else owner, bool(selecting), origin
     )
 
 
-def _is_public(rule: DestinationRule) -> bool:
-    return rule.spec.workload_selector is None and (not rule.spec.export_to or "*" in rule.spec.export_to)
+def _is_public(world: World, rule: DestinationRule) -> bool:
+    export = exported_to(world, rule)
+    return rule.spec.workload_selector is None and (not export or "*" in export)

@@ -10,14 +10,22 @@ Read by `cluster.py`, `listener.py`, `outbound.py` and `gateway.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
+from tulle.mesh.export import default_export, is_exported
 from tulle.mesh.place import NOWHERE
 from tulle.mesh.policy.backend_traffic import with_sessions
 from tulle.mesh.route import gateway_api, istio
-from tulle.mesh.route.attachment import ALL_ROUTES, DESTINATION_RULE, AnyRoute, Attachments, ForCallers
+from tulle.mesh.route.attachment import (
+    ALL_ROUTES,
+    DESTINATION_RULE,
+    VIRTUAL_SERVICE,
+    AnyRoute,
+    Attachments,
+    ForCallers,
+)
 from tulle.mesh.route.common import Destination, covers, full_host
 from tulle.mesh.route.gateway_api import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
@@ -55,7 +63,7 @@ class HostCells:
         graph = world.graph
         self.attachments = attachments
         self._sidecars = sidecars
-        self._world = world
+        self.world = world
         self.ranked: Derived[tuple[Key, bool], tuple[RankedRoute, ...]] = Derived(
             graph, self._rank, "ranked_routes"
         )
@@ -93,7 +101,7 @@ class HostCells:
         """The service itself; for an ExternalName the one that it names, or none outside the mesh."""
         if not service.external_name:
             return service
-        meant = self._world.service(service.external_name.lower().rstrip("."))
+        meant = self.world.service(service.external_name.lower().rstrip("."))
         return meant if meant is not None and not meant.external_name else None
 
     def ports(self, service: Service) -> tuple[ServicePort, ...]:
@@ -103,7 +111,7 @@ class HostCells:
 
     def port(self, host: str, number: int, udp: bool = False) -> tuple[Service, ServicePort] | None:
         """A service and its port, if there is such a one."""
-        service = self._world.service(host)
+        service = self.world.service(host)
         port = service.port(number, udp) if service is not None else None
         return (service, port) if service is not None and port is not None else None
 
@@ -124,12 +132,12 @@ class HostCells:
         return looked_at or self.is_http(host, port, vantage)
 
     def _is_gateway(self, host: str) -> bool:
-        service = self._world.service(host)
+        service = self.world.service(host)
         return service is not None and service.gateway
 
     def _sort_by_port(self, _: str) -> dict[int, tuple[str, ...]]:
         found: dict[int, list[str]] = {}
-        for service in self._world.services():
+        for service in self.world.services():
             for port in self.ports(service):
                 found.setdefault(port.number, []).append(service.host)
         return {number: tuple(hosts) for number, hosts in found.items()}
@@ -142,7 +150,7 @@ class HostCells:
 
     def _find_instances(self, at: tuple[str, int]) -> tuple[Instance, ...]:
         found = self.port(*at)
-        return instances(self._world, *found) if found is not None and found[0].headless else ()
+        return instances(self.world, *found) if found is not None and found[0].headless else ()
 
     # -- from where it is seen -------------------------------------------------------------------
 
@@ -158,8 +166,12 @@ class HostCells:
             for host in self._hosts_of(resource) if labels else ():
                 before = found.get(host, ANYWHERE)
                 found[host] = before._replace(labels=tuple(sorted({*before.labels, *labels})))
+        config = self.world.mesh_config()
+        if scope.locality != NOWHERE and config.is_local:
+            for host in self.world.service_hosts():
+                found[host] = found.get(host, ANYWHERE)._replace(locality=scope.locality)
         for rule in self.attachments.local():
-            names = rule.spec.compared_labels
+            names = rule.spec.compared_labels | config.compared_labels
             labels = tuple(pair for pair in scope.labels if pair[0] in names)
             for host in self._hosts_of(rule) if labels or scope.locality != NOWHERE else ():
                 before = found.get(host, ANYWHERE)
@@ -170,7 +182,7 @@ class HostCells:
         # Which routes hold depends on the Sidecar, for few hosts if it is any good.
         return {
             host: found.get(host, ANYWHERE)._replace(namespace=scope.namespace, sidecar=scope.sidecar)
-            for host in self._world.service_hosts()
+            for host in self.world.service_hosts()
         }
 
     def egress(self, scope: Scope) -> Egress:
@@ -179,16 +191,14 @@ class HostCells:
 
     def policy(self, scope: Scope) -> Origin:
         """Where it is written what becomes of traffic to what nobody declared."""
-        name = self._world.declaration.mesh_config_name()
+        name = self.world.declaration.mesh_config_name()
         return self.egress(scope).policy or Origin("MeshConfig", "", name, "spec.outboundTrafficPolicy.mode")
 
     def allows_any(self, scope: Scope) -> bool:
         """Whether traffic to what nobody declared goes out."""
         said = self.egress(scope).allow_any
         return (
-            said
-            if said is not None
-            else self._world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
+            said if said is not None else self.world.mesh_config().outbound_traffic_policy.mode == "ALLOW_ANY"
         )
 
     def exposed(self, scope: Scope, host: str, number: int) -> bool:
@@ -197,12 +207,12 @@ class HostCells:
             return False
         if not scope.sidecar:
             return True
-        service = self._world.service(host)
+        service = self.world.service(host)
         return service is not None and self.egress(scope).at(number).has(service.namespace, host)
 
     def _list_private(self, _: str) -> tuple[Service, ...]:
         """The services that some namespaces only know of: few, if any."""
-        return tuple(each for each in self._world.services() if not each.is_known_in(""))
+        return tuple(each for each in self.world.services() if not each.is_known_in(""))
 
     def _find_unknown(self, namespace: str) -> frozenset[str]:
         """The hosts of services that callers of a namespace do not know of."""
@@ -211,12 +221,12 @@ class HostCells:
     def holds(self, resource: Resource[VirtualServiceSpec], number: int, scope: Scope) -> bool:
         """Whether a VirtualService is among what a Sidecar exposes at a port."""
         exposed = self.egress(scope).at(number)
-        hosts = istio.written_hosts(self._world, resource)
+        hosts = istio.written_hosts(self.world, resource)
         return not scope.sidecar or any(exposed.touches(resource.namespace, host) for host in hosts)
 
     def _find_named(self, scope: str) -> frozenset[str]:
         """The hosts that callers of a namespace see in its own way."""
-        world = self._world
+        world = self.world
         domain = world.settings.cluster_domain
         found = {host for host in world.service_hosts() if host.endswith(f".{scope}.svc.{domain}")}
         found |= {each.host for each in self._private("") if each.is_known_in(scope)}
@@ -224,12 +234,24 @@ class HostCells:
         for route in routes:
             for ref in route.spec.parent_refs:
                 found.update(gateway_api.parent_hosts(world, ref, scope))
-        for each in self.attachments.of_caller(scope):
+        for each in (*self.attachments.of_caller(scope), *self._exported_by_default(scope)):
             found |= self._hosts_of(each)
         rules: tuple[Resource[DestinationRuleSpec], ...] = world.of_kind(*DESTINATION_RULE, scope)
         for rule in rules:
             found |= self._named(rule.spec.host, scope)
         return frozenset(found)
+
+    def _exported_by_default(self, namespace: str) -> Iterator[ForCallers]:
+        """What callers of a namespace see, and not everybody does, because MeshConfig says so."""
+        for kind in (VIRTUAL_SERVICE, DESTINATION_RULE):
+            for each in self.world.of_kind(*kind):
+                default = default_export(self.world, each)
+                if (
+                    default not in ((), ("*",))
+                    and not each.spec.export_to
+                    and is_exported(self.world, each, namespace)
+                ):
+                    yield each
 
     def _hosts_of(self, resource: ForCallers) -> set[str]:
         """The hosts of services that a DestinationRule or a VirtualService, as a delegate too, is for."""
@@ -243,15 +265,15 @@ class HostCells:
     def _named(self, written: str, namespace: str) -> set[str]:
         """The hosts of services that a name or a pattern means where it is written."""
         if "*" in written:
-            return {host for host in self._world.service_hosts() if covers(written, host)}
-        return {full_host(self._world, written, namespace)}
+            return {host for host in self.world.service_hosts() if covers(written, host)}
+        return {full_host(self.world, written, namespace)}
 
     # -- routes ----------------------------------------------------------------------------------
 
     def _rank(self, at: tuple[Key, bool]) -> tuple[RankedRoute, ...]:
         key, at_gateway = at
-        resource = self._world.resource(key)
-        return gateway_api.ranked_routes(self._world, resource, at_gateway) if resource is not None else ()
+        resource = self.world.resource(key)
+        return gateway_api.ranked_routes(self.world, resource, at_gateway) if resource is not None else ()
 
     def _find_attached(self, at: HostPort) -> Attached:
         """Routes of the Gateway API stand before a VirtualService for the same host: the two languages are
@@ -266,14 +288,16 @@ class HostCells:
         if routes:
             return Attached(tuple(route.key for route in routes), None, http=True)
         resource = istio.attached(
-            self._world,
+            self.world,
             self.attachments,
             host,
-            lambda each: istio.visible(each, vantage.namespace) and self.holds(each, number, vantage),
+            lambda each: (
+                is_exported(self.world, each, vantage.namespace) and self.holds(each, number, vantage)
+            ),
         )
         if resource is None:
             return Attached()
-        http = istio.http_routes(self._world, resource, Arrival(MESH, number, vantage))
+        http = istio.http_routes(self.world, resource, Arrival(MESH, number, vantage))
         return Attached((), resource.key, http=bool(http))
 
     def _find_routes(self, at: HostPort) -> tuple[Route, ...]:
@@ -288,9 +312,9 @@ class HostCells:
             ranked = [each for key in attached.routes for each in self.ranked((key, False))]
             return tuple(arrived_at(route, at[1], "http") for route in gateway_api.in_order(ranked))
         if attached.virtual_service is not None:
-            resource = self._world.resource(attached.virtual_service)
+            resource = self.world.resource(attached.virtual_service)
             if resource is not None and (
-                routes := istio.http_routes(self._world, resource, Arrival(MESH, at[1], at[2]))
+                routes := istio.http_routes(self.world, resource, Arrival(MESH, at[1], at[2]))
             ):
                 return routes
         return (default_route(*found),)

@@ -16,21 +16,9 @@ from tulle.mesh.route.istio_delegate import PlacedRoute, VirtualService, placed_
 from tulle.mesh.route.istio_match import Arrival, request_match, takes_request
 from tulle.mesh.view import Origin, RequestMatch, Route
 from tulle.mesh.world import World
-from tulle.model.istio import HTTPMatchRequest, VirtualServiceSpec
-from tulle.model.resource import Resource
+from tulle.model.istio import HTTPMatchRequest
 
 # -- which VirtualService ---------------------------------------------------------------------------
-
-
-def visible(resource: Resource[VirtualServiceSpec], namespace: str) -> bool:
-    """Whether `exportTo` lets callers of a namespace see it. "" is one that it does not name."""
-    export = resource.spec.export_to
-    return (
-        not export
-        or "*" in export
-        or namespace in export
-        or ("." in export and resource.namespace == namespace)
-    )
 
 
 def written_hosts(world: World, resource: VirtualService) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def action(world: World, namespace: str, route: HTTPRoute, arrival: Arrival) -> 
         clusters,
         timeout_seconds=seconds(route.timeout) if route.timeout else None,
         attempt_seconds=seconds(retries.per_try_timeout) if retries and retries.per_try_timeout else None,
-        retry=_retry(retries) if retries is not None else None,
+        retry=retry(retries) if retries is not None else None,
         path=_path(route.rewrite) if route.rewrite is not None else None,
         authority=rewritten or (request.authority if request is not None else ""),
         mirrors=_mirrors(world, namespace, route, arrival.port),
@@ -97,8 +97,8 @@ def _mirrors(world: World, namespace: str, route: HTTPRoute, port: int) -> tuple
     return tuple(made)
 
 
-def _retry(written: HTTPRetry) -> Retry:
-    """Istio, `retry.ConvertPolicy`."""
+def retry(written: HTTPRetry) -> Retry:
+    """How it is tried again (Istio, `retry.ConvertPolicy`)."""
     return Retry(
         attempts=written.attempts,
         conditions=written.conditions,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from tulle.mesh.export import exported_to
 from tulle.mesh.route.attachment import delegate_key, qualified_gateways
 from tulle.mesh.route.common import full_host
 from tulle.mesh.view import Origin
@@ -67,7 +68,7 @@ def _all(world: World, root: VirtualService) -> Iterator[PlacedRoute | DelegateF
             message = f"VirtualService {key.namespace}/{key.name} {why}; requests go on to the next route"
             yield DelegateFault(index, message, "Apply a VirtualService without hosts.", missing=True)
             continue
-        export = found.spec.export_to
+        export = exported_to(world, found)
         if export and not {"*", root.namespace}.intersection(
             key.namespace if each == "." else each for each in export
         ):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tulle.mesh.export import is_exported
 from tulle.mesh.route import istio
 from tulle.mesh.route.common import age, intersection, takes_everything
 from tulle.mesh.route.connection_route import connect
@@ -109,7 +110,7 @@ def bound(hosts: HostCells, gateway: IstioGateway, namespace: str) -> list[Virtu
     """The VirtualServices bound to a Gateway whose proxy stands in `namespace`, the oldest first."""
     name = f"{gateway.namespace}/{gateway.name}"
     found = hosts.attachments.of_gateway(name)
-    return sorted((each for each in found if istio.visible(each, namespace)), key=age)
+    return sorted((each for each in found if is_exported(hosts.world, each, namespace)), key=age)
 
 
 def common_hosts(
