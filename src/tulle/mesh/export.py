@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from tulle.mesh.world import World
-from tulle.model.istio import DestinationRuleSpec
+from tulle.model import istio
 from tulle.model.resource import Resource
+
+_VIRTUAL_SERVICE = (istio.GROUP, "VirtualService")
+_DESTINATION_RULE = (istio.GROUP, "DestinationRule")
+
+
+def default_exports(world: World) -> tuple[tuple[tuple[str, str], tuple[str, ...]], ...]:
+    """What holds where a resource of a kind says nothing (mesh config, `default...ExportTo`)."""
+    config = world.mesh_config()
+    return (
+        (_VIRTUAL_SERVICE, config.default_virtual_service_export_to),
+        (_DESTINATION_RULE, config.default_destination_rule_export_to),
+    )
 
 
 def exported_to(world: World, resource: Resource[Any]) -> tuple[str, ...]:
     """The `exportTo` that holds for a VirtualService or a DestinationRule. Empty: every namespace."""
-    return resource.spec.export_to or default_export(world, resource)
-
-
-def default_export(world: World, resource: Resource[Any]) -> tuple[str, ...]:
-    """What holds where a resource of this kind says nothing (mesh config, `default...ExportTo`)."""
-    config = world.mesh_config()
-    if isinstance(resource.spec, DestinationRuleSpec):
-        return config.default_destination_rule_export_to
-    return config.default_virtual_service_export_to
+    kind = (resource.key.group, resource.key.kind)
+    return resource.spec.export_to or dict(default_exports(world))[kind]
 
 
 def is_exported(world: World, resource: Resource[Any], namespace: str) -> bool:

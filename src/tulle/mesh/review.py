@@ -203,6 +203,7 @@ class ReviewCells:
                     at = f"{field}.hosts[{server.hosts.index(shared[0])}]"
                     remedy = "Write one server for the host, or give one of them another port."
                     yield warning(gateway, at, "listener-conflict", message, remedy)
+                    return
 
     def _first_at(self, proxy: Workload, port: int) -> tuple[IstioGateway, Server] | None:
         """The server that decides what a port of a gateway's proxy is."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tulle.mesh.cluster import ClusterCells
+from tulle.mesh.export import is_exported
 from tulle.mesh.problem import Problem, warning
 from tulle.mesh.review_export import review_export
 from tulle.mesh.route import istio
-from tulle.mesh.route.attachment import ISTIO_GATEWAY, bound_gateways
-from tulle.mesh.route.common import Destination
+from tulle.mesh.route.attachment import ISTIO_GATEWAY, WILDCARD, bound_gateways
+from tulle.mesh.route.common import Destination, age
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.istio import VirtualService
 from tulle.mesh.route.istio_action import MISSING_STATUS
@@ -118,6 +119,11 @@ def _without_effect(world: World, hosts: HostCells, resource: VirtualService) ->
                 message = f"there is no service {host}"
                 remedy = "Apply the service, or correct the host."
                 yield warning(resource, f"spec.hosts[{index}]", _NOT_FOUND, message, remedy)
+            older = _older(world, hosts, resource, host)
+            if older is not None:
+                message = f"{older.key}, which is older, holds for {host}"
+                remedy = "Write all routes of one host in one resource."
+                yield warning(resource, f"spec.hosts[{index}]", "overruled", message, remedy)
             continue
         attached = [hosts.attached((host, port.number, Scope(resource.namespace))) for port in service.ports]
         routes = [key for each in attached for key in each.routes]
@@ -131,3 +137,15 @@ def _without_effect(world: World, hosts: HostCells, resource: VirtualService) ->
             message = f"{first} holds for {host}; this resource has no effect on it in the mesh"
             remedy = "Write all routes of one host in one resource, in one language."
             yield warning(resource, f"spec.hosts[{index}]", "overruled", message, remedy)
+
+
+def _older(world: World, hosts: HostCells, resource: VirtualService, host: str) -> VirtualService | None:
+    """The older VirtualService of the mesh for a host that no service has."""
+    others = (
+        each
+        for each in sorted(hosts.attachments.virtual_services(WILDCARD if "*" in host else host), key=age)
+        if age(each) < age(resource)
+        and is_exported(world, each, resource.namespace)
+        and host in istio.written_hosts(world, each)
+    )
+    return next(others, None)

@@ -139,3 +139,14 @@ def test_what_is_applied_later_is_found() -> None:
     assert [code for code, _, _ in codes(resolution)] == ["reference-not-found"]
     publish(world, "apiVersion: v1\nkind: Namespace\nmetadata: {name: later}\n")
     assert codes(resolution) == []
+
+
+def test_of_two_virtual_services_for_a_host_of_no_service_the_older_holds() -> None:
+    spec = "{hosts: [%s], http: [{route: [{destination: {host: ratings}}]}]%s}"
+    first = written("VirtualService", "a", spec % ("outside.example", ""))
+    assert found(first, written("VirtualService", "b", spec % ("b.example, outside.example", ""))) == [
+        ("overruled", "VirtualService/b", "spec.hosts[1]")
+    ]
+    assert found(first, written("VirtualService", "b", spec % ("b.example", ""))) == []
+    private = written("VirtualService", "a", spec % ("outside.example", ", exportTo: [front]"))
+    assert found(private, written("VirtualService", "b", spec % ("outside.example", ""))) == []

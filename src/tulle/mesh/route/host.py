@@ -14,14 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
-from tulle.mesh.export import default_export, is_exported
+from tulle.mesh.export import default_exports, is_exported
 from tulle.mesh.place import NOWHERE
 from tulle.mesh.policy.backend_traffic import with_sessions
 from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
     DESTINATION_RULE,
-    VIRTUAL_SERVICE,
     AnyRoute,
     Attachments,
     ForCallers,
@@ -243,14 +242,11 @@ class HostCells:
 
     def _exported_by_default(self, namespace: str) -> Iterator[ForCallers]:
         """What callers of a namespace see, and not everybody does, because MeshConfig says so."""
-        for kind in (VIRTUAL_SERVICE, DESTINATION_RULE):
+        for kind, default in default_exports(self.world):
+            if default in ((), ("*",)):
+                continue
             for each in self.world.of_kind(*kind):
-                default = default_export(self.world, each)
-                if (
-                    default not in ((), ("*",))
-                    and not each.spec.export_to
-                    and is_exported(self.world, each, namespace)
-                ):
+                if not each.spec.export_to and is_exported(self.world, each, namespace):
                     yield each
 
     def _hosts_of(self, resource: ForCallers) -> set[str]:

@@ -47,7 +47,7 @@ def destination(
         names = ", ".join(map(str, sorted(ports)))
         return DestinationFault(
             "port" if written.port is not None else "host",
-            f"service {service.host} has no port {number}",
+            f"service {service.host} has no port" + (f" {number}" if number else "s"),
             f"Write port: {{number: N}} with one of its ports: {names}." if names else "Give it a port.",
         )
     return Destination(service.host, number, written.subset or "")
