@@ -16,9 +16,9 @@ from tulle.model.gateway_api.http_filter import (
 )
 from tulle.model.gateway_api.http_route import BACKEND_FILTERS, check_rules
 from tulle.model.gateway_api.shared import (
-    NOT_YET,
     SESSION_LIMIT,
     BackendObjectReference,
+    DefaultGateways,
     LocalObjectReference,
     ParentReferences,
     SectionName,
@@ -138,7 +138,7 @@ class GRPCRouteRule(Model):
 
 class GRPCRouteSpec(Model):
     parent_refs: ParentReferences = ()
-    use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
+    use_default_gateways: DefaultGateways = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[GRPCRouteRule, ...], Field(max_length=16)] = ()
 

@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, model_validator
 
 from tulle.model.gateway_api.shared import (
-    NOT_YET,
     BackendObjectReference,
     Fraction,
     LocalObjectReference,
 )
-from tulle.model.schema import Bool, DnsName, HeaderName, Int, Model, Port, at_most_one, problem
+from tulle.model.schema import Bool, DnsName, HeaderName, Int, Model, NotHonoured, Port, at_most_one, problem
 
 
 class _Named(Protocol):
@@ -179,7 +178,9 @@ class HTTPRouteFilter(Model):
     request_redirect: HTTPRequestRedirectFilter | None = None
     url_rewrite: HTTPURLRewriteFilter | None = None
     cors: HTTPCORSFilter | None = None
-    external_auth: Annotated[dict[str, Any] | None, NOT_YET] = None
+    external_auth: Annotated[
+        dict[str, Any] | None, NotHonoured("no service is asked for authorization (experimental channel)")
+    ] = None
     extension_ref: LocalObjectReference | None = None
 
     @model_validator(mode="after")

@@ -9,9 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from tulle.model.gateway_api.http_filter import HTTPRouteFilter, check_names
 from tulle.model.gateway_api.shared import (
-    NOT_YET,
     SESSION_LIMIT,
     BackendObjectReference,
+    DefaultGateways,
     ParentReferences,
     SectionName,
     SessionPersistence,
@@ -232,7 +232,7 @@ def check_rules(rules: Sequence[_Rule]) -> None:
 
 class HTTPRouteSpec(Model):
     parent_refs: ParentReferences = ()
-    use_default_gateways: Annotated[Literal["All", "None"] | None, NOT_YET] = None
+    use_default_gateways: DefaultGateways = None
     hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
     rules: Annotated[tuple[HTTPRouteRule, ...], Field(min_length=1, max_length=16)] = (HTTPRouteRule(),)
 

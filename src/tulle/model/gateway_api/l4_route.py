@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from tulle.model.gateway_api.shared import (
     BackendObjectReference,
+    DefaultGateways,
     ParentReferences,
     SectionName,
     Weight,
@@ -28,9 +29,7 @@ class L4RouteSpec(Model):
     """What the three kinds share: exactly one rule, whose backends share the connections by weight."""
 
     parent_refs: ParentReferences = ()
-    use_default_gateways: Annotated[
-        Literal["All", "None"] | None, NotHonoured("routes name their gateways", lambda scope: scope == "All")
-    ] = None
+    use_default_gateways: DefaultGateways = None
     rules: Annotated[tuple[L4RouteRule, ...], Field(min_length=1, max_length=1)]
 
 

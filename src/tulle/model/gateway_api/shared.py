@@ -72,6 +72,13 @@ def check_parents(parents: tuple[ParentReference, ...]) -> tuple[ParentReference
 ParentReferences = Annotated[tuple[ParentReference, ...], Field(max_length=32), AfterValidator(check_parents)]
 
 
+DefaultGateways = Annotated[
+    Literal["All", "None"] | None,
+    NotHonoured("routes name their gateways (experimental channel)", lambda scope: scope == "All"),
+]
+"""Whether a route attaches to Gateways that it does not name."""
+
+
 class BackendObjectReference(Model):
     group: Group = ""
     kind: KindName = "Service"
@@ -172,6 +179,3 @@ class Fraction(Model):
                 field="numerator",
             )
         return self
-
-
-NOT_YET = NotHonoured("it comes with the full routing vocabulary")
