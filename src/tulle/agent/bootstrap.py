@@ -14,6 +14,7 @@ from tulle.model.agentapi import WorkloadAssignment
 
 BOOTSTRAP_FILE: Final = "bootstrap.json"
 XDS_CLUSTER: Final = "xds-grpc"
+_META: Final = "ISTIO_META_"
 _SOL_SOCKET, _SO_MARK = 1, 36
 _FILES_FOR_ITSELF = 256
 _MOST_CONNECTIONS = 500_000
@@ -127,6 +128,12 @@ def node(assignment: WorkloadAssignment, domain: str) -> dict[str, Any]:
         "id": node_id(assignment, domain),
         "cluster": f"{app}.{assignment.namespace}",
         "metadata": {
+            # Istio, ProxyConfig: `ISTIO_META_NAME` of its environment is what a proxy says of itself as NAME.
+            **{
+                name.removeprefix(_META): value
+                for name, value in assignment.proxy_environment
+                if name.startswith(_META)
+            },
             "NAME": assignment.name,
             "NAMESPACE": assignment.namespace,
             "SERVICE_ACCOUNT": assignment.service_account,

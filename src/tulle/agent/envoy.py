@@ -80,8 +80,7 @@ def proxy_spec(
             _PROGRAM,
             "--config-path",
             f"{PROXY_RUN_DIRECTORY}/{BOOTSTRAP_FILE}",
-            "--concurrency",
-            "1",
+            *_concurrency(assignment),
             "--disable-hot-restart",
             "--drain-time-s",
             str(DRAIN_SECONDS),
@@ -89,7 +88,7 @@ def proxy_spec(
             "warning",
         ),
         user=user,
-        env={IDENTITY_VARIABLE: assignment.identity},
+        env=dict(assignment.proxy_environment) | {IDENTITY_VARIABLE: assignment.identity},
         hostname=assignment.hostname or assignment.name,
         capabilities=(CAP_NET_ADMIN,),
         raise_files=True,
@@ -102,6 +101,12 @@ def proxy_spec(
             ),
         ),
     )
+
+
+def _concurrency(assignment: WorkloadAssignment) -> tuple[str, ...]:
+    """Without the flag Envoy has as many threads as there are processors."""
+    wanted = assignment.proxy_concurrency
+    return () if wanted == 0 else ("--concurrency", str(wanted or 1))
 
 
 class Admin:

@@ -16,13 +16,14 @@ from tulle.mesh.declaration import Declaration, WorkloadId
 from tulle.mesh.draft import Draft
 from tulle.mesh.environment import Surroundings, Unresolved
 from tulle.mesh.problem import Problem
+from tulle.mesh.proxy_config import NOTHING, ProxySettings, proxy_settings
 from tulle.mesh.workload import Workload, WorkloadCells
 from tulle.model.agentapi import Container, WorkloadAssignment
 from tulle.model.app import AppVersion
 from tulle.model.findings import Severity
 from tulle.model.kubernetes import PodSpec
 
-_WITHOUT_RESTART = {"incarnation", "labels", "ports"}
+_WITHOUT_RESTART = {"incarnation", "labels", "ports", "proxy_concurrency", "proxy_environment"}
 """What may change while a workload runs. A readiness is not in an assignment at all."""
 
 
@@ -79,7 +80,9 @@ class AssignmentCells:
         if problems:
             return Assigned(None, problems)
         containers = tuple(each for each in made if isinstance(each, Container))
-        return Assigned(_assignment(draft, workload, around.hostname, containers))
+        proxied = workload.proxy or workload.gateway
+        proxy = proxy_settings(self._declaration, workload) if proxied else NOTHING
+        return Assigned(_assignment(draft, workload, around.hostname, containers, proxy))
 
     def _folder(self, draft: Draft) -> str:
         """The folder of the file that declares it: relative working directories begin there."""
@@ -89,7 +92,11 @@ class AssignmentCells:
 
 
 def _assignment(
-    draft: Draft, workload: Workload, hostname: str, containers: tuple[Container, ...]
+    draft: Draft,
+    workload: Workload,
+    hostname: str,
+    containers: tuple[Container, ...],
+    proxy: ProxySettings,
 ) -> WorkloadAssignment:
     numbers = {port.number for port in (*draft.gateway_ports, *draft.ports) if not port.udp}
     assignment = WorkloadAssignment(
@@ -104,6 +111,8 @@ def _assignment(
         proxy=workload.proxy,
         proxyless=workload.proxyless,
         gateway=workload.gateway,
+        proxy_concurrency=proxy.concurrency,
+        proxy_environment=proxy.environment,
         ports=tuple(sorted(numbers)),
         restart=workload.restart,
         backoff_limit=draft.backoff_limit,

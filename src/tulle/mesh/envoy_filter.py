@@ -16,6 +16,7 @@ import re2
 
 from tulle.mesh.draft import sorted_labels
 from tulle.mesh.ingress import GATEWAY_CLASS, GATEWAY_NAME
+from tulle.mesh.proxy_config import node_metadata, proxy_settings
 from tulle.mesh.view import Origin
 from tulle.mesh.view.patch import ClusterMatch, ListenerMatch, Patch, RouteMatch, TableMatch
 from tulle.mesh.workload import Workload, matches
@@ -128,11 +129,11 @@ def refs_of(world: World, workload: Workload, context: str) -> tuple[PatchRef, .
         PatchRef(written.namespace, written.name, index)
         for written in filters_of(world, workload)
         for index, each in enumerate(written.spec.config_patches)
-        if _holds(each, workload, context)
+        if _holds(world, each, workload, context)
     )
 
 
-def _holds(each: EnvoyConfigObjectPatch, workload: Workload, context: str) -> bool:
+def _holds(world: World, each: EnvoyConfigObjectPatch, workload: Workload, context: str) -> bool:
     match = each.match or EnvoyConfigObjectMatch()
     if match.context not in ("ANY", context):
         return False
@@ -140,20 +141,20 @@ def _holds(each: EnvoyConfigObjectPatch, workload: Workload, context: str) -> bo
     adds = each.apply_to in _NOT_INBOUND and operation in _INSERTS
     if context == INBOUND and match.context == "ANY" and (adds or each.apply_to == "EXTENSION_CONFIG"):
         return False  # once for each proxy is enough, on the side of its calls (Istio, `patchListeners`)
-    return match.proxy is None or proxy_matches(match.proxy, workload)
+    return match.proxy is None or proxy_matches(world, match.proxy, workload)
 
 
-def proxy_matches(match: ProxyMatch, workload: Workload) -> bool:
+def proxy_matches(world: World, match: ProxyMatch, workload: Workload) -> bool:
     """Whether a proxy is one that is meant, by the version and the texts of its node's metadata."""
     version = match.proxy_version
     if version and (len(version) > VERSION_LENGTH or re2.search(version, ISTIO_VERSION) is None):
         return False
-    return match.metadata.items() <= metadata(workload).items()
+    return not match.metadata or match.metadata.items() <= metadata(world, workload).items()
 
 
-def metadata(workload: Workload) -> dict[str, str]:
+def metadata(world: World, workload: Workload) -> dict[str, str]:
     """What a proxy says of itself, of that the texts (`agent/bootstrap.py` says the same to Envoy)."""
-    return {
+    return node_metadata(proxy_settings(world.declaration, workload).environment) | {
         "NAME": workload.name,
         "NAMESPACE": workload.namespace,
         "SERVICE_ACCOUNT": workload.service_account,
@@ -166,7 +167,7 @@ def looks_into_http(world: World, workload: Workload) -> EnvoyFilter | None:
     """An EnvoyFilter that changes how HTTP is processed that reaches a workload, if there is one."""
     for written in filters_of(world, workload):
         for each in written.spec.config_patches:
-            if each.apply_to in _OF_HTTP and _holds(each, workload, INBOUND):
+            if each.apply_to in _OF_HTTP and _holds(world, each, workload, INBOUND):
                 return written
     return None
 

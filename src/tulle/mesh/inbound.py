@@ -13,6 +13,7 @@ from tulle.mesh.depth import Served, annotation, annotations_field, bars, depth
 from tulle.mesh.draft import HTTP_PROCESSING
 from tulle.mesh.policy.upgrade import UpgradeCells
 from tulle.mesh.problem import Problem
+from tulle.mesh.review_proxy_config import review_annotation
 from tulle.mesh.route.host import port_origin
 from tulle.mesh.service import Service, ServicePort
 from tulle.mesh.sidecar import SidecarCells
@@ -51,7 +52,7 @@ class InboundCells:
         self._upgrades = upgrades
         self.inbound: Derived[WorkloadId, Inbound | None] = Derived(graph, self._find, "inbound")
         self.problems: Derived[WorkloadId, tuple[Problem, ...]] = Derived(
-            graph, lambda at: (*conflicts(world, at), *misspelt(world, at)), "inbound_problems"
+            graph, lambda at: (*conflicts(world, at), *annotated(world, at)), "inbound_problems"
         )
         self.passed_on: Derived[tuple[str, int], bool] = Derived(graph, self._ask, "passed_on")
 
@@ -188,10 +189,17 @@ def conflicts(world: World, at: WorkloadId) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def misspelt(world: World, at: WorkloadId) -> tuple[Problem, ...]:
-    """An annotation that says neither of the two words; it is taken for the safer one."""
+def annotated(world: World, at: WorkloadId) -> tuple[Problem, ...]:
+    """What is wrong with the annotations of a workload that are for its proxy."""
     workload = world.workload(at)
-    if workload is None or annotation(workload) in ("", *HttpProcessing):
+    if workload is None:
+        return ()
+    return (*_misspelt(workload), *review_annotation(workload))
+
+
+def _misspelt(workload: Workload) -> tuple[Problem, ...]:
+    """An annotation that says neither of the two words; it is taken for the safer one."""
+    if annotation(workload) in ("", *HttpProcessing):
         return ()
     return (
         Problem(

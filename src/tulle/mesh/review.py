@@ -15,6 +15,7 @@ from tulle.mesh.envoy_filter import ENVOY_FILTER
 from tulle.mesh.gateway import GatewayCells, gateways_of
 from tulle.mesh.ingress_class import INGRESS
 from tulle.mesh.problem import Problem, info, warning
+from tulle.mesh.proxy_config import PROXY_CONFIG
 from tulle.mesh.review_destination import review_destination_rule
 from tulle.mesh.review_envoy_filter import review_envoy_filter
 from tulle.mesh.review_gateway import (
@@ -26,6 +27,7 @@ from tulle.mesh.review_gateway import (
     review_traffic_policy,
 )
 from tulle.mesh.review_ingress import review_ingress
+from tulle.mesh.review_proxy_config import review_proxy_config
 from tulle.mesh.review_sidecar import review_service_entry, review_sidecar, review_workload_entry
 from tulle.mesh.review_virtual_service import review_virtual_service
 from tulle.mesh.route.attachment import (
@@ -71,6 +73,7 @@ _KINDS = (
     WORKLOAD_ENTRY,
     INGRESS,
     ENVOY_FILTER,
+    PROXY_CONFIG,
 )
 
 
@@ -120,6 +123,8 @@ class ReviewCells:
                 return tuple(review_workload_entry(self._world, resource))
             case kind if kind == INGRESS:
                 return tuple(review_ingress(self._world, self._gateways, resource))
+            case kind if kind == PROXY_CONFIG:
+                return tuple(review_proxy_config(self._world, resource))
             case kind if kind == ENVOY_FILTER:
                 return tuple(review_envoy_filter(self._world, resource))
             case _:

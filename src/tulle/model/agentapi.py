@@ -136,6 +136,9 @@ class WorkloadAssignment(_Message):
     proxyless: bool = False
     """No Envoy: its own gRPC library is an xDS client, and gets a socket and a bootstrap."""
     gateway: bool = False
+    proxy_concurrency: int | None = None
+    """Threads of its Envoy; 0: one for each processor. None: one."""
+    proxy_environment: tuple[tuple[str, str], ...] = ()
     ports: tuple[int, ...] = ()
     """Declared ports, for `status` and for readiness by default (none: ready when running)."""
     restart: RestartPolicy = RestartPolicy.ALWAYS

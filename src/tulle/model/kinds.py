@@ -223,6 +223,7 @@ _ISTIO = (
         ("se",),
         istio.ServiceEntrySpec,
     ),
+    Kind(istio.GROUP, ("v1beta1",), "ProxyConfig", "proxyconfigs", (), istio.ProxyConfigSpec),
     Kind(
         istio.GROUP,
         ("v1alpha3",),

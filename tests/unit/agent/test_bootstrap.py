@@ -34,6 +34,21 @@ def test_the_node_is_named_as_mesh_tools_know_it() -> None:
     assert "locality" not in bootstrap(gateway, "cluster.local", 20_000)["node"]
 
 
+def test_threads_and_environment_are_those_of_a_proxy_config() -> None:
+    def spec(**more: object) -> tuple[list[str], dict[str, str]]:
+        own = REVIEWS.model_copy(update=more)
+        made = proxy_spec(LAYOUT, own, User(1000, 1000), (), Path("/opt/envoy"))
+        at = made.argv.index("--config-path")
+        return list(made.argv[at + 2 : at + 4]), dict(made.env)
+
+    identity = {"TULLE_IDENTITY": REVIEWS.identity}
+    assert spec() == (["--concurrency", "1"], identity)
+    assert spec(proxy_concurrency=4)[0] == ["--concurrency", "4"]
+    assert "--concurrency" not in spec(proxy_concurrency=0)[0], "Envoy counts the processors itself"
+    forged = (("A", "b"), ("TULLE_IDENTITY", "forged"))
+    assert spec(proxy_environment=forged)[1] == {"A": "b", **identity}
+
+
 def test_metrics_name_the_whole_cluster() -> None:
     rule, *_ = bootstrap(REVIEWS, "cluster.local", 20_000)["stats_config"]["stats_tags"]
     found = re.search(rule["regex"], "cluster.outbound|9080|v1|reviews.shop.svc.cluster.local.ssl.handshake")

@@ -38,6 +38,7 @@ from tulle.model.istio.load_balancer import (
     LocalityLoadBalancerSetting,
     ZoneAwareLoadBalancerSetting,
 )
+from tulle.model.istio.proxy_config import ProxyConfigSpec
 from tulle.model.istio.server_tls import ServerTLSSettings
 from tulle.model.istio.service_entry import ServiceEntrySpec
 from tulle.model.istio.shared import (
@@ -91,6 +92,7 @@ __all__ = [
     "LocalityLoadBalancerSetting",
     "OutlierDetection",
     "PortSelector",
+    "ProxyConfigSpec",
     "ProxyProtocol",
     "RetryBudget",
     "RouteDestination",
