@@ -242,7 +242,7 @@ def _distinct_chains(chains: Iterable[GatewayChain]) -> tuple[GatewayChain, ...]
     seen: set[str] = set()
     made: list[GatewayChain] = []
     for chain in chains:
-        names = tuple(name for name in chain.server_names or ("*",) if name not in seen)
+        names = tuple(name for name in dict.fromkeys(chain.server_names or ("*",)) if name not in seen)
         seen.update(names)
         if names:
             made.append(replace(chain, server_names=() if names == ("*",) else names))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.mesh.certificate import secret
 from tests.unit.mesh.routed import SHOP
 from tests.unit.mesh.test_gateway_istio_tls import ROUTE, authority, server
 from tests.unit.mesh.worldly import publish, world_of
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.view import Cluster, OriginatedTls
+from tulle.model.parse import parse
 
 GATEWAY = server("{httpsRedirect: false}", "HTTP", '["*"]', 80)
 EDGE = ("istio-system", "istio-ingressgateway")
@@ -60,6 +63,23 @@ def test_gateways_take_secrets_of_their_own_namespace_and_sidecars_none() -> Non
         "istio-system/client-cacert",
     ]
     assert not [each for each in resolution.problems() if each.code == "invalid-certificate"]
+
+
+def test_sidecars_take_no_certificate_where_nothing_is_verified_either() -> None:
+    unverified = rule("MUTUAL, insecureSkipVerify: true")
+    resolution = Resolution(
+        world_of("---".join((SHOP, ROUTE, GATEWAY, unverified, secret("client", "shop"))))
+    )
+    found = tls_of(resolution.outbound("shop").clusters)
+    assert found == OriginatedTls("there", verify=False)
+    assert resolution.certificates(("shop", "details")) == ()
+
+
+@pytest.mark.parametrize("name", ["victim/client", "configmap://victim", "kubernetes://victim/client"])
+def test_no_secret_of_another_namespace_can_be_named(name: str) -> None:
+    resources, findings = parse(rule("MUTUAL").replace("client,", f"'{name}',"), "rule.yaml")
+    assert resources == []
+    assert [each.field for each in findings] == ["spec.trafficPolicy.tls.credentialName"]
 
 
 def test_simple_needs_the_authorities_alone() -> None:

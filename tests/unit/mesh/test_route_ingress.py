@@ -277,3 +277,11 @@ def test_a_port_that_is_no_http_any_more_is_told() -> None:
         """,
     )
     assert codes(resolution) == [("overruled", "Ingress/edge", "spec.rules[0].http.paths[0]")]
+
+
+def test_a_host_that_is_written_twice_is_one_server_name() -> None:
+    """Envoy refuses a listener with a name twice, and so everybody's certificates at that port."""
+    twice = f"tls: [{{hosts: [a.example, a.example], secretName: a}}], {rules(('', to('reviews')))}"
+    _, resolution = shop(ingress(twice), secret("a", "shop"))
+    (listener,) = (each for each in served(resolution).listeners if each.port == 443)
+    assert [chain.server_names for chain in listener.chains] == [("a.example",)]

@@ -219,3 +219,16 @@ def test_rules_of_localities(written: str, code: str, culprit: str) -> None:
 )
 def test_rules_of_tls(written: str, code: str, culprit: str) -> None:
     refused("trafficPolicy.tls", f"trafficPolicy: {{tls: {{{written}}}}}", code, culprit)
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ("tunnel: {targetHost: 'fe80::1%REQ(x)', targetPort: 80}", "tunnel.targetHost"),
+        (f"tls: {{mode: SIMPLE, sni: {'a' * 256}}}", "tls.sni"),
+        ("tls: {mode: SIMPLE, credentialName: ../other}", "tls.credentialName"),
+    ],
+)
+def test_what_envoy_would_refuse_is_refused_before(policy: str, field: str) -> None:
+    finding = only(document("DestinationRule", f"host: a\ntrafficPolicy: {{{policy}}}", V1))
+    assert finding.field == f"spec.trafficPolicy.{field}"

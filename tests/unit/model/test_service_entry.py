@@ -66,6 +66,17 @@ def errors(spec: str, kind: str = "ServiceEntry") -> list[tuple[str, str]]:
             "spec.endpoints[0].address",
         ),
         ("hosts: [a.example], resolution: DYNAMIC_DNS", "invalid-hostname", "spec.hosts[0]"),
+        # Envoy would refuse the listener of that port at every caller, with all that others have there.
+        (
+            "hosts: ['*-a.example'], ports: [{number: 443, name: tls, protocol: TLS}]",
+            "not-honoured",
+            "spec.hosts[0]",
+        ),
+        (
+            "hosts: ['*-a.b.c'], resolution: DYNAMIC_DNS, ports: [{number: 443, name: a, protocol: tls}]",
+            "not-honoured",
+            "spec.hosts[0]",
+        ),
     ],
 )
 def test_what_is_refused(spec: str, code: str, field: str) -> None:
@@ -74,6 +85,7 @@ def test_what_is_refused(spec: str, code: str, field: str) -> None:
 
 def test_what_is_accepted() -> None:
     assert errors(f"hosts: ['*.a.example'], {PORT}") == []
+    assert errors(f"hosts: ['*-a.example'], resolution: DYNAMIC_DNS, {PORT}") == []
     assert errors("hosts: [a.example], ports: [{number: 443, name: HTTPS, protocol: https}]") == []
     assert errors("address: 10.1.1.1, network: vm", "WorkloadEntry") == []
     assert errors("template: {serviceAccount: a}, probe: {tcpSocket: {port: 80}}", "WorkloadGroup") == []

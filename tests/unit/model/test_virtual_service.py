@@ -225,3 +225,10 @@ def test_any_host_is_for_gateways() -> None:
     valid(f"{{{ROUTE}}}", "hosts: ['*']\ngateways: [edge]")
     valid(f"{{{ROUTE}}}", "hosts: ['*-v1.example.com', 10.1.2.3]\ngateways: [shop/edge]")
     valid(f"{{{ROUTE}}}", "exportTo: ['*']")  # a delegate
+
+
+def test_a_part_of_a_label_does_not_tell_server_names_apart() -> None:
+    """Envoy would refuse the listener, with all that others have at that port."""
+    tls = "tls: [{match: [{sniHosts: ['*-a.b.example']}], route: [{destination: {host: a}}]}]"
+    finding = only(document("VirtualService", f"hosts: ['*.b.example']\n{tls}", V1))
+    assert (finding.code, finding.field) == ("not-honoured", "spec.tls[0].match[0].sniHosts[0]")

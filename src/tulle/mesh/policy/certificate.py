@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from tulle.mesh.view import Authorities, Certificate
 from tulle.mesh.world import World
@@ -127,16 +130,40 @@ def _bundle(world: World, namespace: str, name: str) -> bytes | None:
     return found.spec.content.get(_BUNDLE, b"") if found is not None else None
 
 
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_LEAST_RSA_BITS = 2048
+
+
 def _fault(secret: str, certificate: bytes, key: bytes) -> str:
     try:
-        leaf = x509.load_pem_x509_certificates(certificate)[0]
+        public = x509.load_pem_x509_certificates(certificate)[0].public_key()
     except ValueError:
         return f"the certificate in {secret} is not PEM"
+    except UnsupportedAlgorithm:
+        return f"the certificate in {secret} {_UNUSABLE}"
     try:
         private = serialization.load_pem_private_key(key, password=None)
     except (ValueError, TypeError):
         return f"the key in {secret} is not an unencrypted PEM key"
+    except UnsupportedAlgorithm:
+        return f"the key in {secret} {_UNUSABLE}"
+    if not _is_usable(private):
+        return f"the key in {secret} {_UNUSABLE}"
     encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    if private.public_key().public_bytes(encoding, form) != leaf.public_key().public_bytes(encoding, form):
+    if private.public_key().public_bytes(encoding, form) != public.public_bytes(encoding, form):
         return f"the key in {secret} does not belong to its certificate"
     return ""
+
+
+_UNUSABLE = (
+    "is of a kind that proxies refuse: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519 is needed"
+)
+
+
+def _is_usable(key: PrivateKeyTypes) -> bool:
+    """Whether Envoy takes a key: it would refuse the secret, and its listener would answer nobody."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.key_size >= _LEAST_RSA_BITS
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return key.curve.name in _CURVES
+    return isinstance(key, ed25519.Ed25519PrivateKey)

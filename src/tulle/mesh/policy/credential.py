@@ -38,9 +38,10 @@ def at_gateway(made: Cluster, namespace: str) -> Cluster:
 def at_sidecar(made: Cluster) -> Cluster:
     """The cluster without Secrets that are for gateways alone."""
     tls = made.tls
-    if tls is None or not tls.authorities_secret or "/" in tls.authorities_secret:
+    if tls is None or all("/" in each for each in (tls.certificate_secret, tls.authorities_secret) if each):
         return made
-    left = replace(tls, certificate_secret="", authorities_secret="", authorities_file=SYSTEM_AUTHORITIES)
+    known = SYSTEM_AUTHORITIES if tls.verify else ""
+    left = replace(tls, certificate_secret="", authorities_secret="", authorities_file=known)
     return replace(made, tls=left)
 
 

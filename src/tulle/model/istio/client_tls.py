@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tulle.model.remark import Remark
-from tulle.model.schema import Bool, Model, problem
+from tulle.model.schema import Bool, Model, check_dns_name, problem
 
 _FILES = ("client_certificate", "private_key", "ca_certificates", "ca_crl")
 
@@ -19,9 +19,11 @@ class ClientTLSSettings(Model):
     client_certificate: str = ""
     private_key: str = ""
     ca_certificates: str = ""
-    credential_name: str = ""
+    credential_name: Annotated[str, AfterValidator(lambda name: check_dns_name(name) if name else name)] = ""
+    """Of a Secret in the proxy's own namespace: no other may be named (Istio, `proxyAuthorizedForSecret`)."""
     subject_alt_names: tuple[str, ...] = ()
-    sni: str = ""
+    sni: Annotated[str, Field(max_length=255)] = ""
+    """Envoy takes no longer one (`UpstreamTlsContext.sni`)."""
     insecure_skip_verify: Bool | None = None
     ca_crl: str = ""
 

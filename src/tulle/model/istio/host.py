@@ -18,7 +18,10 @@ _PASSED_NAME = re.compile(r"outbound_[^_]*[0-9][^_]*_[^_]*_[^_]*[a-zA-Z][^_]*(_.
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an IP address."""
+    """Whether it is an IP address. One with a zone (RFC 4007) says nothing on another machine, and its “%”
+    begins a command where Envoy formats what it writes."""
+    if "%" in text:
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -42,6 +45,12 @@ def is_full_name(text: str) -> bool:
     return is_host(text) and bool(_FULL_NAME.fullmatch(text)) and not text.isdecimal()
 
 
+def has_partial_wildcard(text: str) -> bool:
+    """Whether a wildcard stands for a part of a label: such a pattern tells no TLS server names apart, and
+    Envoy refuses a listener that has one (`FilterChainMatch.server_names`)."""
+    return "*" in text and text != "*" and not text.startswith("*.")
+
+
 def is_passed_name(text: str) -> bool:
     """Whether it is a TLS server name of AUTO_PASSTHROUGH: `outbound_.PORT_.SUBSET_.HOST`
     (`ValidateWildcardDomainForVirtualServiceBoundToGateway`)."""
@@ -57,7 +66,7 @@ def check_exposed_host(value: str, *, addresses: bool) -> str:
         raise problem(
             "invalid-hostname", f"“{value}” is a short name", remedy="Write the full name, with its domain."
         )
-    if "*" in value and not value.startswith("*."):
+    if has_partial_wildcard(value):
         raise problem(
             "invalid-hostname",
             f"“{value}” has a wildcard for a part of a label",

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tulle.model.istio.host import DestinationHost, Subnet, is_address, is_full_name
+from tulle.model.istio.host import DestinationHost, Subnet, has_partial_wildcard, is_address, is_full_name
 from tulle.model.istio.labels import SelectedLabels
 from tulle.model.istio.shared import ServiceNamespaces, check_protocol
 from tulle.model.istio.workload_entry import PortLabel, WorkloadEntrySpec
@@ -58,7 +58,7 @@ class ServiceEntrySpec(Model):
                 message = "resolution NONE goes where it was dialled, and selects nothing"
                 yield Remark("workloadSelector", "no-effect", message, "Write resolution: STATIC.")
         for index, host in enumerate(self.hosts):
-            if "*" in host and not host.startswith("*.") and self.resolution != "DYNAMIC_DNS":
+            if has_partial_wildcard(host) and self.resolution != "DYNAMIC_DNS":
                 message = f"“{host}” has a wildcard for a part of a label"
                 yield Remark(f"hosts[{index}]", "invalid-hostname", message, "Write “*.” and a name.")
 
@@ -173,7 +173,15 @@ class ServiceEntrySpec(Model):
                 )
 
     def _check_hosts(self) -> None:
+        by_server_name = any(port.protocol.lower() in ("https", "tls") for port in self.ports)
         for index, host in enumerate(self.hosts):
+            if by_server_name and has_partial_wildcard(host):
+                raise problem(
+                    "not-honoured",
+                    "a wildcard for a part of a label does not tell TLS server names apart",
+                    remedy="Write “*.” and a name, or ports that speak HTTP alone.",
+                    field=f"hosts[{index}]",
+                )
             if self.resolution == "DYNAMIC_DNS" and not host.startswith("*"):
                 raise problem(
                     "invalid-hostname",

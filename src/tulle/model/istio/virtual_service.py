@@ -12,6 +12,7 @@ from tulle.model.istio.host import (
     GatewayName,
     Host,
     Subnet,
+    has_partial_wildcard,
     host_covers,
     is_address,
     is_passed_name,
@@ -173,6 +174,13 @@ class VirtualServiceSpec(Model):
         for index, name in enumerate(match.sni_hosts):
             if is_passed_name(name):
                 self._check_passed(name, f"{field}[{index}]")
+            if has_partial_wildcard(name):
+                raise problem(
+                    "not-honoured",
+                    f"a wildcard for a part of a label (“{name}”) does not tell TLS server names apart",
+                    remedy="Write “*.” and a name.",
+                    field=f"{field}[{index}]",
+                )
             if not is_address(name) and not any(host_covers(host, name) for host in self.hosts):
                 raise problem(
                     "invalid-hostname",
