@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from tulle.kit.memo import memoised
 from tulle.mesh.gateway import GatewayCells
 from tulle.mesh.ingress_class import Ingress, class_of, default_classes, is_ours
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.problem import Problem, info, warning
 from tulle.mesh.route.ingress import HTTP_PORT, HTTPS_PORT, ingress_backend, rule_field, serves_ingress
 from tulle.mesh.route.route_rule import BackendFault
-from tulle.mesh.view import Gateway, Origin, RequestMatch
+from tulle.mesh.view import Gateway, GatewayChain, Origin, RequestMatch
 from tulle.mesh.world import World
 from tulle.model.kubernetes import CLASS_ANNOTATION, IngressBackend
 
@@ -71,9 +73,19 @@ def _certificates(world: World, ingress: Ingress) -> Iterator[Problem]:
             yield warning(ingress, f"{field}.secretName", "invalid-certificate", wrong, remedy)
 
 
-def _overruled(world: World, ingress: Ingress, view: Gateway) -> Iterator[Problem]:
-    """What of an Ingress a gateway's proxy does not serve, because somebody else has the port, the host and
-    path, or the server name."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a gateway's proxy serves."""
+
+    routes: frozenset[Origin]
+    first: Mapping[Origin, Origin]
+    """Whose requests those of a route are, where somebody else stands before it."""
+    chains: Mapping[Origin, GatewayChain]
+
+
+@memoised
+def what_is_served(view: Gateway) -> Served:
+    """Once for all Ingresses that it serves."""
     served: set[Origin] = set()
     first: dict[Origin, Origin] = {}
     for host in (host for table in view.route_tables for host in table.virtual_hosts):
@@ -82,22 +94,29 @@ def _overruled(world: World, ingress: Ingress, view: Gateway) -> Iterator[Proble
             if taken.setdefault(route.match, route.origin) == route.origin:
                 served.add(route.origin)
             first.setdefault(route.origin, taken[route.match])
+    chains = {chain.origin: chain for each in view.listeners for chain in each.chains}
+    return Served(frozenset(served), first, chains)
+
+
+def _overruled(world: World, ingress: Ingress, view: Gateway) -> Iterator[Problem]:
+    """What of an Ingress a gateway's proxy does not serve, because somebody else has the port, the host and
+    path, or the server name."""
+    served = what_is_served(view)
     for field, _ in _backends(ingress):
         place = field.removesuffix(".backend")
         origin = _origin(ingress, place)
-        if origin in served or place == "spec.defaultBackend":
+        if origin in served.routes or place == "spec.defaultBackend":
             continue
-        other = first.get(origin)
+        other = served.first.get(origin)
         message = f"a Gateway of Istio has this host, or port {HTTP_PORT} for something else than HTTP"
         if other is not None:
             message = f"{other.kind} {other.namespace}/{other.name} has the same host and path, and is older"
         yield warning(ingress, place, "overruled", f"it is not served: {message}", "Change one of them.")
-    chains = {chain.origin: chain for each in view.listeners for chain in each.chains}
     for index, tls in enumerate(ingress.spec.tls):
         place = f"spec.tls[{index}]"
         if not tls.secret_name or certificate_fault(world, ingress.namespace, tls.secret_name):
             continue
-        chain = chains.get(_origin(ingress, place))
+        chain = served.chains.get(_origin(ingress, place))
         missing = set(tls.hosts or ("*",)) - set((chain.server_names or ("*",)) if chain is not None else ())
         if missing:
             names = ", ".join(sorted(missing))

@@ -9,6 +9,7 @@ from tests.unit.mesh.routed import codes, shop
 from tests.unit.mesh.worldly import addresses, report_all
 from tulle.mesh.evaluate import Connection, Request, evaluate_gateway
 from tulle.mesh.resolve import Resolution
+from tulle.mesh.review_ingress import what_is_served
 from tulle.mesh.view import Gateway
 from tulle.model.resource import Key
 
@@ -285,3 +286,9 @@ def test_a_host_that_is_written_twice_is_one_server_name() -> None:
     _, resolution = shop(ingress(twice), secret("a", "shop"))
     (listener,) = (each for each in served(resolution).listeners if each.port == 443)
     assert [chain.server_names for chain in listener.chains] == [("a.example",)]
+
+
+def test_what_a_proxy_serves_is_read_once_for_all_ingresses() -> None:
+    """Or a thousand Ingresses would be reviewed in a million steps, at every change of one."""
+    _, resolution = shop(*(ingress(rules((f"{name}.example", to("reviews"))), name) for name in "abc"))
+    assert what_is_served(served(resolution)) is what_is_served(served(resolution))

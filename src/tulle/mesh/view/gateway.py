@@ -101,7 +101,7 @@ class DatagramListener:
     """What clusters that balance by hash go by."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Gateway:
     """What one gateway proxy does. Its clusters are those of its routes alone."""
 
