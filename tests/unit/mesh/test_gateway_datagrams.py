@@ -102,10 +102,11 @@ def test_the_share_of_a_backend_that_is_not_there_stays_its_share() -> None:
     assert sent(resolution).clusters == (WeightedCluster(MISSING_CLUSTER, 4), WeightedCluster(NAMES, 1))
 
 
-def test_a_udp_route_of_a_service_is_refused_at_its_line() -> None:
-    _, findings = parse(
-        route("UDPRoute", "mesh", TO_NAMES, '{group: "", kind: Service, name: names}'), "mesh.yaml"
-    )
+@pytest.mark.parametrize(
+    "kind", ['group: "", kind: Service', "group: networking.istio.io, kind: ServiceEntry"]
+)
+def test_a_udp_route_of_the_mesh_is_refused_at_its_line(kind: str) -> None:
+    _, findings = parse(route("UDPRoute", "mesh", TO_NAMES, f"{{{kind}, name: names}}"), "mesh.yaml")
     assert [(each.code, each.field) for each in findings] == [("not-honoured", "spec.parentRefs")]
 
 

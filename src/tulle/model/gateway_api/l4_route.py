@@ -38,7 +38,10 @@ class TCPRouteSpec(L4RouteSpec):
 
 
 def _is_of_the_mesh(parents: ParentReferences) -> bool:
-    return any((parent.group, parent.kind) == ("", "Service") for parent in parents)
+    return any(
+        (parent.group, parent.kind) in (("", "Service"), ("networking.istio.io", "ServiceEntry"))
+        for parent in parents
+    )
 
 
 class UDPRouteSpec(L4RouteSpec):
