@@ -7,6 +7,7 @@ resolve a reference say here why it cannot be resolved. Read by `resolve.py`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tulle.kit.derived import Derived
 from tulle.mesh.cluster import ClusterCells
@@ -53,9 +54,11 @@ from tulle.mesh.service_entry import WORKLOAD_ENTRY
 from tulle.mesh.sidecar import SIDECAR
 from tulle.mesh.workload import Workload
 from tulle.mesh.world import World
+from tulle.model.admit import remarks
+from tulle.model.document import join
 from tulle.model.gateway_api import L4RouteRule
 from tulle.model.istio import Server
-from tulle.model.resource import Key
+from tulle.model.resource import Key, Resource
 
 _NOT_FOUND = "reference-not-found"
 _KINDS = (
@@ -98,6 +101,14 @@ class ReviewCells:
         resource = self._world.resource(key)
         if resource is None:
             return ()
+        alone = (
+            warning(resource, join(path, each.field), each.code, each.message, each.remedy)
+            for path, each in remarks(resource.spec, "spec")
+        )
+        return (*alone, *self._judge(key, resource))
+
+    def _judge(self, key: Key, resource: Resource[Any]) -> tuple[Problem, ...]:
+        """What is wrong with a resource among the others."""
         match (key.group, key.kind):
             case kind if kind in ALL_ROUTES:
                 return tuple(self._route(resource))

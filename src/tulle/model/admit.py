@@ -187,7 +187,7 @@ class _Admission:
                 "Nothing need be done.",
                 severity=Severity.INFO,
             )
-        for path, remark in _remarks(spec, "spec" if kind.has_spec else ""):
+        for path, remark in remarks(spec, "spec" if kind.has_spec else ""):
             at = join(path, remark.field)
             self._say(remark.code, remark.message, remark.remedy, at, Severity.WARNING)
         marked = (*_marked(metadata, "metadata"), *_marked(spec, "spec" if kind.has_spec else ""))
@@ -237,20 +237,20 @@ class _Admission:
         )
 
 
-def _remarks(value: Any, path: str) -> Iterator[tuple[str, Remark]]:
+def remarks(value: Any, path: str) -> Iterator[tuple[str, Remark]]:
     """The remarks of a value and of all that is written in it, with the path of the model that says each."""
     if isinstance(value, Model):
         for remark in value.remarks():
             yield path, remark
         for name, info in type(value).model_fields.items():
             if name in value.model_fields_set:
-                yield from _remarks(getattr(value, name), step(path, info.alias or name))
+                yield from remarks(getattr(value, name), step(path, info.alias or name))
     elif isinstance(value, tuple):
         for index, each in enumerate(value):
-            yield from _remarks(each, step(path, index))
+            yield from remarks(each, step(path, index))
     elif isinstance(value, dict):
         for key, each in value.items():
-            yield from _remarks(each, step(path, key))
+            yield from remarks(each, step(path, key))
 
 
 def _marked(model: Model, path: str) -> Iterator[tuple[str, NotHonoured | NoEffect, bool]]:

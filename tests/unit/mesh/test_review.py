@@ -150,3 +150,11 @@ def test_of_two_virtual_services_for_a_host_of_no_service_the_older_holds() -> N
     assert found(first, written("VirtualService", "b", spec % ("b.example", ""))) == []
     private = written("VirtualService", "a", spec % ("outside.example", ", exportTo: [front]"))
     assert found(private, written("VirtualService", "b", spec % ("outside.example", ""))) == []
+
+
+def test_what_a_document_alone_is_warned_of_is_found_in_the_mesh_too() -> None:
+    spec = "{hosts: [reviews], http: [{%s}, {match: [{uri: {prefix: /a}}], %s}]}"
+    to = "route: [{destination: {host: reviews}}]"
+    assert found(written("VirtualService", "x", spec % (to, to))) == [
+        ("unreachable-rule", "VirtualService/x", "spec.http[1]")
+    ]
