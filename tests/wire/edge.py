@@ -17,7 +17,7 @@ from tests.golden.case import mesh
 from tests.unit.xds import views
 from tulle.mesh.route.common import Destination
 from tulle.mesh.view import Endpoint, EndpointSet
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.xds import message
 from tulle.xds.translate import translate_certificate, translate_endpoints, translate_gateway
 

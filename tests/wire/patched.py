@@ -15,7 +15,7 @@ from typing import Any
 from tests.envoy import Proxy, bootstrap, running, unprivileged
 from tests.golden.case import mesh, translate_part
 from tulle.mesh.resolve import PartKind
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.workload import WorkloadId
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from tests.wire.test_ads_envoy import NODE, Mesh, cache, envoy, mesh
 from tulle.ads.cache import Cache
 from tulle.ads.resource import EXTENSION, LISTENER, Resource
 from tulle.app.pipeline import Pipeline, proxy_node
-from tulle.mesh.envoy_filter import ENVOY_FILTER
+from tulle.mesh.policy.envoy_filter import ENVOY_FILTER
 from tulle.mesh.resolve import Resolution
 from tulle.model.resource import Key
 

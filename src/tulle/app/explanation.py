@@ -25,10 +25,10 @@ from tulle.mesh.evaluate import (
     evaluate_outbound,
 )
 from tulle.mesh.name import OUTSIDE
+from tulle.mesh.outbound.tls import SANITISED
 from tulle.mesh.resolve import Part, PartKind, Resolution
-from tulle.mesh.tls import SANITISED
 from tulle.mesh.view import Cluster, Discovery, Endpoint, Inbound, InboundMtls, Origin, View
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.mesh.world import World
 
 _PORTS = {"http": 80, "https": 443, "tls": 443}

@@ -44,9 +44,9 @@ from tulle.app.relay import Relay
 from tulle.app.relay import Target as RelayTarget
 from tulle.kit.holdoff import HoldOff
 from tulle.kit.mark import gateway_socket
-from tulle.mesh.ingress import IMPLIED_CLASSES
+from tulle.mesh.gateway.deployment import IMPLIED_CLASSES
 from tulle.mesh.resolve import Resolution
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance
 from tulle.model.distinct import distinct

@@ -19,14 +19,14 @@ from tulle.api.contract import (
 from tulle.app.because import because
 from tulle.app.pipeline import Pipeline, proxy_node
 from tulle.app.relay import Target
-from tulle.mesh.gateway import gateways_of
-from tulle.mesh.ingress import ingress_ports
-from tulle.mesh.ingress_class import ingresses
-from tulle.mesh.listener_set import attached_sets
+from tulle.mesh.gateway.deployment import ingress_ports
+from tulle.mesh.gateway.gateway import gateways_of
+from tulle.mesh.gateway.ingress_class import ingresses
+from tulle.mesh.gateway.listener_set import attached_sets
 from tulle.mesh.resolve import Resolution
 from tulle.mesh.route.attachment import GATEWAY
 from tulle.mesh.view import InboundPort
-from tulle.mesh.workload import Workload
+from tulle.mesh.workload.workload import Workload
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, Phase
 from tulle.model.resource import Key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tulle.mesh.envoy_filter import ENVOY_FILTER, PatchRef, selects
+from tulle.mesh.policy.envoy_filter import ENVOY_FILTER, PatchRef, selects
 from tulle.mesh.problem import Problem, warning
 from tulle.mesh.view import Origin
 from tulle.mesh.world import World

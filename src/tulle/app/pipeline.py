@@ -15,11 +15,11 @@ from tulle.ads.cache import Cache
 from tulle.ads.resource import NAMES, WORKLOAD, Resource
 from tulle.app.patching import patch_problems
 from tulle.kit.derived import Derived
-from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.problem import locate
 from tulle.mesh.resolve import Part, PartKind, Resolution
+from tulle.mesh.service.endpoint import EndpointQuery
 from tulle.mesh.view import Gateway, Inbound, Origin, Outbound, Proxyless
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Finding
 from tulle.xds.bundle import Translated

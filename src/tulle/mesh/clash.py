@@ -1,7 +1,7 @@
 """Names that are taken, found before resources are published: who applies them is refused.
 
-What comes to stand side by side in another way (two sources) is found by `workload.py` and `service.py` and
-stays a finding.
+What comes to stand side by side in another way (two sources) is found by `workload/workload.py` and
+`service/service.py` and stays a finding.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tulle.mesh.draft import Draft
-from tulle.mesh.expansion import expand
 from tulle.mesh.problem import Problem
-from tulle.mesh.service_declaration import Entry, Service
+from tulle.mesh.service.declared import Entry, Service
+from tulle.mesh.workload.draft import Draft
+from tulle.mesh.workload.expansion import expand
 from tulle.model.findings import Severity
 from tulle.model.resource import Key, Resource
 

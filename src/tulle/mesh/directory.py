@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from tulle.kit.derived import Derived
 from tulle.mesh.declaration import Declaration
-from tulle.mesh.endpoint import EndpointCells
-from tulle.mesh.service import Resolution, Service, ServiceCells
-from tulle.mesh.service_declaration import SERVICE_ENTRY
+from tulle.mesh.service.declared import SERVICE_ENTRY
+from tulle.mesh.service.endpoint import EndpointCells
+from tulle.mesh.service.service import Resolution, Service, ServiceCells
 from tulle.mesh.view import Protocol
-from tulle.mesh.workload import WorkloadCells
+from tulle.mesh.workload.workload import WorkloadCells
 from tulle.model.agentapi import NameTable
 
 

@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tulle.kit.derived import Derived
-from tulle.mesh.cluster import ClusterCells
-from tulle.mesh.draft import sorted_labels
-from tulle.mesh.endpoint import EndpointQuery
-from tulle.mesh.envoy_filter import (
+from tulle.mesh.gateway.gateway import GatewayCells
+from tulle.mesh.inbound.inbound import InboundCells
+from tulle.mesh.outbound.cluster import ClusterCells
+from tulle.mesh.outbound.outbound import OutboundCells
+from tulle.mesh.outbound.proxyless import proxyless
+from tulle.mesh.outbound.sidecar import SidecarCells
+from tulle.mesh.policy.credential import Credentials, credentials, given
+from tulle.mesh.policy.envoy_filter import (
     CONTEXTS,
     ENVOY_FILTER,
     GATEWAY,
@@ -25,20 +29,15 @@ from tulle.mesh.envoy_filter import (
     patch,
     refs_of,
 )
-from tulle.mesh.gateway import GatewayCells
-from tulle.mesh.inbound import InboundCells
-from tulle.mesh.outbound import OutboundCells
-from tulle.mesh.policy.credential import Credentials, credentials, given
 from tulle.mesh.policy.upgrade import UpgradeCells
 from tulle.mesh.problem import Problem, locate
-from tulle.mesh.proxyless import proxyless
-from tulle.mesh.review import ReviewCells
+from tulle.mesh.review.review import ReviewCells
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope, ScopeCells
-from tulle.mesh.sidecar import SidecarCells
-from tulle.mesh.status import StatusCells
+from tulle.mesh.service.endpoint import EndpointQuery
+from tulle.mesh.status.status import StatusCells
 from tulle.mesh.view import (
     Authorities,
     Certificate,
@@ -53,7 +52,8 @@ from tulle.mesh.view import (
     WorkloadView,
 )
 from tulle.mesh.view.patch import Patch
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.workload.draft import sorted_labels
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.mesh.world import World
 from tulle.model.findings import Finding
 from tulle.model.resource import Key

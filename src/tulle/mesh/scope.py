@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tulle.kit.derived import Derived
-from tulle.mesh.draft import Labels
-from tulle.mesh.place import NOWHERE, Locality
+from tulle.mesh.outbound.sidecar import SidecarCells
 from tulle.mesh.route.attachment import Attachments
-from tulle.mesh.sidecar import SidecarCells
-from tulle.mesh.workload import WorkloadId
+from tulle.mesh.service.place import NOWHERE, Locality
+from tulle.mesh.workload.draft import Labels
+from tulle.mesh.workload.workload import WorkloadId
 from tulle.mesh.world import World
 
 

@@ -13,15 +13,15 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from tulle.kit.derived import Graph, Table
-from tulle.mesh.assignment import AssignmentCells
 from tulle.mesh.declaration import Declaration, Settings, WorkloadId
 from tulle.mesh.directory import DirectoryCells
-from tulle.mesh.endpoint import EndpointCells, EndpointQuery
 from tulle.mesh.name import qualify
 from tulle.mesh.problem import Problem, locate
-from tulle.mesh.service import Service, ServiceCells
+from tulle.mesh.service.endpoint import EndpointCells, EndpointQuery
+from tulle.mesh.service.service import Service, ServiceCells
 from tulle.mesh.view import EndpointSet
-from tulle.mesh.workload import Labels, Workload, WorkloadCells
+from tulle.mesh.workload.assignment import AssignmentCells
+from tulle.mesh.workload.workload import Labels, Workload, WorkloadCells
 from tulle.model.agentapi import Instance, NameTable, WorkloadAssignment
 from tulle.model.findings import Finding
 from tulle.model.istio import WorkloadEntrySpec

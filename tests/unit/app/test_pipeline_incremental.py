@@ -16,7 +16,7 @@ from tulle.ads.resource import CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, Resou
 from tulle.ads.subscription import Subscription
 from tulle.ads.wire import DeltaRequest
 from tulle.app.pipeline import Pipeline, proxy_node
-from tulle.mesh.envoy_filter import ENVOY_FILTER
+from tulle.mesh.policy.envoy_filter import ENVOY_FILTER
 from tulle.mesh.resolve import Resolution
 from tulle.model.resource import Key
 

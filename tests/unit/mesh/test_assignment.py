@@ -3,9 +3,9 @@ import base64
 import pytest
 
 from tests.unit.mesh.worldly import codes, publish, report, world_of
-from tulle.mesh.container import image_names
 from tulle.mesh.declaration import Settings
-from tulle.mesh.environment import expand
+from tulle.mesh.workload.container import image_names
+from tulle.mesh.workload.environment import expand
 from tulle.mesh.world import World
 from tulle.model.agentapi import Container, Probe, WorkloadAssignment
 

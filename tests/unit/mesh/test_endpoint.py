@@ -1,5 +1,5 @@
 from tests.unit.mesh.worldly import addresses, publish, report, report_all, world_of
-from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.service.endpoint import EndpointQuery
 from tulle.mesh.view import Origin
 from tulle.model.agentapi import Instance, Phase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tulle.mesh.feature import SUPPORTED_FEATURES
+from tulle.mesh.status.feature import SUPPORTED_FEATURES
 
 CONFORMANCE = Path(__file__).parents[3] / "docs" / "reference" / "conformance.md"
 

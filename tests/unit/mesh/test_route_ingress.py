@@ -9,7 +9,7 @@ from tests.unit.mesh.routed import codes, shop
 from tests.unit.mesh.worldly import addresses, report_all
 from tulle.mesh.evaluate import Connection, Request, evaluate_gateway
 from tulle.mesh.resolve import Resolution
-from tulle.mesh.review_ingress import what_is_served
+from tulle.mesh.review.ingress import what_is_served
 from tulle.mesh.view import Gateway
 from tulle.model.resource import Key
 

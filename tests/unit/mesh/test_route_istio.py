@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.mesh.routed import ask, codes, shop, table
-from tulle.mesh.listener import HELLO_SECONDS
+from tulle.mesh.outbound.listener import HELLO_SECONDS
 from tulle.mesh.view import Forward, TcpChain
 
 REVIEWS, RATINGS = (f"outbound|9080||{name}.shop.svc.cluster.local" for name in ("reviews", "ratings"))

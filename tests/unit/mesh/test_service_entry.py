@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.unit.mesh.worldly import addresses, codes, name_table, report_all, world_of
-from tulle.mesh.endpoint import EndpointQuery
 from tulle.mesh.resolve import Resolution
+from tulle.mesh.service.endpoint import EndpointQuery
 from tulle.mesh.view import Cluster, Discovery, Endpoint, Outbound, OutboundListener, Protocol
 from tulle.mesh.world import World
 

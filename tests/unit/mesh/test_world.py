@@ -1,7 +1,7 @@
 from collections import Counter
 
 from tests.unit.mesh.worldly import codes, name_table, publish, report, world_of
-from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.service.endpoint import EndpointQuery
 from tulle.mesh.world import World
 from tulle.model.resource import Key
 

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 from tulle.kit.derived import Graph
 from tulle.mesh.declaration import Settings
-from tulle.mesh.endpoint import EndpointQuery
+from tulle.mesh.service.endpoint import EndpointQuery
 from tulle.mesh.world import World
 from tulle.model.agentapi import Instance, NameTable, Phase
 from tulle.model.findings import Severity

@@ -1,7 +1,7 @@
 """BackendTLSPolicy (Gateway API): TLS from gateways to the servers of a Service.
 
-Which policy holds for a port, what it asks for, and what keeps it from holding. Read by `gateway.py`, which
-makes clusters, and by `policy_status.py`.
+Which policy holds for a port, what it asks for, and what keeps it from holding. Read by `gateway/gateway.py`,
+which makes clusters, and by `status/policy.py`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A DestinationRule's `retryBudget` and a rule's own `sessionPersistence` stand before a policy: they say it
 more narrowly (GEP-1619, "Edge Case Behavior"). Of several policies for one Service the oldest holds (GEP-713,
-"Conflict Resolution"). Read by `cluster.py`, `route/host.py` and `gateway.py`; why a policy does not hold is
-read by `policy_status.py` and `review_gateway.py`.
+"Conflict Resolution"). Read by `outbound/cluster.py`, `route/host.py` and `gateway/gateway.py`; why a policy
+does not hold is read by `status/policy.py` and `review/gateway.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""loadBalancer of a DestinationRule (Istio's `applyLoadBalancer`). Read by `cluster.py`."""
+"""loadBalancer of a DestinationRule (Istio's `applyLoadBalancer`). Read by `outbound/cluster.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A Secret's certificates and key, as proxies need them. Read by `route/`, `status.py`, `resolve.py`."""
+"""A Secret's certificates and key, as proxies need them. Read by `route/`, `status/status.py`,
+`resolve.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""tls of a DestinationRule: how a caller's proxy secures what it sends. Read by `cluster.py`, `headless.py`.
+"""tls of a DestinationRule: how a caller's proxy secures what it sends. Read by `outbound/cluster.py`,
+`service/headless.py`.
 
 Where nobody says anything, mTLS is spoken to endpoints with a proxy and plaintext to others. Certificates at
 paths are files of the caller's host: its proxy reads them with its own rights.
@@ -6,8 +7,8 @@ paths are files of the caller's host: its proxy reads them with its own rights.
 
 from __future__ import annotations
 
+from tulle.mesh.outbound.tls import OPAQUE, mutual_tls
 from tulle.mesh.route.common import Destination
-from tulle.mesh.tls import OPAQUE, mutual_tls
 from tulle.mesh.view import SYSTEM_AUTHORITIES, MutualTls, OriginatedTls
 from tulle.mesh.world import World
 from tulle.model.istio import ClientTLSSettings

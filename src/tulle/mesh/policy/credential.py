@@ -1,8 +1,8 @@
 """credentialName of a DestinationRule: certificates of callers from Secrets.
 
 A Secret is looked for in the namespace of the proxy. Gateways' proxies take part in any rule; sidecars only
-in rules that select workloads (destination_rule.proto, `credentialName`). Read by `outbound.py`,
-`gateway.py`, `resolve.py` and `review.py`.
+in rules that select workloads (destination_rule.proto, `credentialName`). Read by `outbound/outbound.py`,
+`gateway/gateway.py`, `resolve.py` and `review/review.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """DestinationRule (Istio): which rules hold for a service and its callers, and how several are one.
 
 What they say of a port is worked out by the modules beside this one: `balancing.py`, `pool.py`, `outlier.py`,
-`client_tls.py`. Read by `cluster.py`, which makes clusters, and by `review.py`.
+`client_tls.py`. Read by `outbound/cluster.py`, which makes clusters, and by `review/review.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tulle.mesh.route.attachment import WILDCARD, Attachments
 from tulle.mesh.route.common import age, covers, full_host, specificity
 from tulle.mesh.scope import Scope
 from tulle.mesh.view import Origin
-from tulle.mesh.workload import Labels
+from tulle.mesh.workload.workload import Labels
 from tulle.mesh.world import World
 from tulle.model.istio import (
     ClientTLSSettings,

@@ -1,6 +1,6 @@
 """`tls` of a Gateway (Gateway API): what it asks of clients' certificates, and its own towards backends.
 
-Read by `route/listener_state.py`, `gateway.py`, `gateway_status.py` and `review_gateway.py`.
+Read by `route/listener_state.py`, `gateway/gateway.py`, `status/gateway.py` and `review/gateway.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from tulle.mesh.policy.certificate import authorities_fault, bundle_fault, certificate_fault, of_config_maps
-from tulle.mesh.route.grant import permitted
+from tulle.mesh.route.gateway_api.grant import permitted
 from tulle.mesh.view import ClientValidation, Cluster
 from tulle.mesh.world import World
 from tulle.model.gateway_api import FrontendTLSValidation, GatewaySpec, ObjectReference, SecretObjectReference

@@ -2,15 +2,15 @@
 
 Failover needs outlierDetection, without which nobody would know that an endpoint has failed; with it, it
 needs no setting at all (destination_rule.proto, `OutlierDetection`). A caller without a locality prefers
-nobody. Read by `cluster.py`; `place.py` carries it out.
+nobody. Read by `outbound/cluster.py`; `service/place.py` carries it out.
 """
 
 from __future__ import annotations
 
-from tulle.mesh.draft import Labels
-from tulle.mesh.place import NOWHERE, Locality, Order, within
 from tulle.mesh.policy.destination import Settings
+from tulle.mesh.service.place import NOWHERE, Locality, Order, within
 from tulle.mesh.view import Spread
+from tulle.mesh.workload.draft import Labels
 from tulle.model.istio import LocalityLoadBalancerSetting, ZoneAwareLoadBalancerSetting
 
 

@@ -1,4 +1,4 @@
-"""outlierDetection of a DestinationRule (Istio's `applyOutlierDetection`). Read by `cluster.py`."""
+"""outlierDetection of a DestinationRule (Istio's `applyOutlierDetection`). Read by `outbound/cluster.py`."""
 
 from __future__ import annotations
 

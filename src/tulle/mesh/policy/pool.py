@@ -1,6 +1,6 @@
 """connectionPool and retryBudget of a DestinationRule: the limits of each caller's proxy.
 
-Fields that are 0 say nothing, as in Istio (`applyConnectionPool`). Read by `cluster.py`.
+Fields that are 0 say nothing, as in Istio (`applyConnectionPool`). Read by `outbound/cluster.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a DestinationRule's settings make of clusters and connections. Read by `cluster.py`, `headless.py`."""
+"""What a DestinationRule's settings make of clusters and connections. Read by `outbound/cluster.py`,
+`service/headless.py`."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Proxies speak HTTP/2 to each other then, whatever the two applications speak ("h2 upgrade ... sidecar to
 sidecar", destination_rule.proto). So a port that is declared HTTP/1.1 is called in HTTP/1.1, even if what
 arrives is HTTP/2; without such a rule it would be called as its caller called. Read by
-`cluster.py` and `inbound.py`.
+`outbound/cluster.py` and `inbound/inbound.py`.
 """
 
 from __future__ import annotations

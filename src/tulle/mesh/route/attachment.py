@@ -1,7 +1,8 @@
 """Which written routes concern a host or a gateway: indexes over the resources.
 
 A reader of one host's routes depends on the routes of that host alone, so that a change of one route
-resolves nothing else again. Read by the languages' modules and by `gateway.py` and `status.py`.
+resolves nothing else again. Read by the languages' modules and by `gateway/gateway.py` and
+`status/status.py`.
 """
 
 from __future__ import annotations

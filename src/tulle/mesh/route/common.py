@@ -1,6 +1,7 @@
 """What every route language shares: the names of clusters, the order of age, weights and host names.
 
-Read by the languages' modules (`gateway_api.py`, `istio.py`) and by `outbound.py` and `gateway.py`.
+Read by the languages' modules (`route/gateway_api/ranking.py`, `route/istio/virtual_service.py`) and by
+`outbound/outbound.py` and `gateway/gateway.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """MeshConfig's `defaultHttpRetryPolicy`: for HTTP routes that say nothing of retries, in either language.
 
-Read by `outbound.py` and `gateway.py`, which make route tables.
+Read by `outbound/outbound.py` and `gateway/gateway.py`, which make route tables.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tulle.mesh.route.common import PASSTHROUGH
-from tulle.mesh.route.istio_action import retry
+from tulle.mesh.route.istio.action import retry
 from tulle.mesh.view import Forward, Route, RouteTable, VirtualHost
 from tulle.mesh.world import World
 from tulle.model.istio import HTTPRetry

@@ -5,7 +5,7 @@ rules of their own, and callers whose labels some rule asks for see it different
 are derived once for each *vantage*: of the caller's scope what matters to the service. One changed route
 computes the routes of its host again, and then
 the one route table of each namespace; listeners, clusters and inbound sides read no route.
-Read by `cluster.py`, `listener.py`, `outbound.py` and `gateway.py`.
+Read by `outbound/cluster.py`, `outbound/listener.py`, `outbound/outbound.py` and `gateway/gateway.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from dataclasses import dataclass, replace
 
 from tulle.kit.derived import Derived
 from tulle.mesh.export import default_exports, is_exported
-from tulle.mesh.place import NOWHERE
+from tulle.mesh.outbound.sidecar import NO_SIDECAR, Egress, SidecarCells
 from tulle.mesh.policy.backend_traffic import with_sessions
-from tulle.mesh.route import gateway_api, istio
 from tulle.mesh.route.attachment import (
     ALL_ROUTES,
     DESTINATION_RULE,
@@ -26,13 +25,15 @@ from tulle.mesh.route.attachment import (
     ForCallers,
 )
 from tulle.mesh.route.common import Destination, covers, full_host
-from tulle.mesh.route.gateway_api import RankedRoute
+from tulle.mesh.route.gateway_api import ranking
+from tulle.mesh.route.gateway_api.filter import arrived_at
+from tulle.mesh.route.gateway_api.ranking import RankedRoute
 from tulle.mesh.route.instance import Instance, instances
-from tulle.mesh.route.istio_match import Arrival
-from tulle.mesh.route.route_filter import arrived_at
+from tulle.mesh.route.istio import virtual_service
+from tulle.mesh.route.istio.match import Arrival
 from tulle.mesh.scope import ANYWHERE, Scope
-from tulle.mesh.service import Service, ServicePort
-from tulle.mesh.sidecar import NO_SIDECAR, Egress, SidecarCells
+from tulle.mesh.service.place import NOWHERE
+from tulle.mesh.service.service import Service, ServicePort
 from tulle.mesh.view import Forward, Origin, Protocol, RequestMatch, Route, WeightedCluster
 from tulle.mesh.world import World
 from tulle.model.istio import MESH, DestinationRuleSpec, VirtualServiceSpec
@@ -220,7 +221,7 @@ class HostCells:
     def holds(self, resource: Resource[VirtualServiceSpec], number: int, scope: Scope) -> bool:
         """Whether a VirtualService is among what a Sidecar exposes at a port."""
         exposed = self.egress(scope).at(number)
-        hosts = istio.written_hosts(self.world, resource)
+        hosts = virtual_service.written_hosts(self.world, resource)
         return not scope.sidecar or any(exposed.touches(resource.namespace, host) for host in hosts)
 
     def _find_named(self, scope: str) -> frozenset[str]:
@@ -232,7 +233,7 @@ class HostCells:
         routes: list[AnyRoute] = [each for kind in ALL_ROUTES for each in world.of_kind(*kind, scope)]
         for route in routes:
             for ref in route.spec.parent_refs:
-                found.update(gateway_api.parent_hosts(world, ref, scope))
+                found.update(ranking.parent_hosts(world, ref, scope))
         for each in (*self.attachments.of_caller(scope), *self._exported_by_default(scope)):
             found |= self._hosts_of(each)
         rules: tuple[Resource[DestinationRuleSpec], ...] = world.of_kind(*DESTINATION_RULE, scope)
@@ -269,7 +270,7 @@ class HostCells:
     def _rank(self, at: tuple[Key, bool]) -> tuple[RankedRoute, ...]:
         key, at_gateway = at
         resource = self.world.resource(key)
-        return gateway_api.ranked_routes(self.world, resource, at_gateway) if resource is not None else ()
+        return ranking.ranked_routes(self.world, resource, at_gateway) if resource is not None else ()
 
     def _find_attached(self, at: HostPort) -> Attached:
         """Routes of the Gateway API stand before a VirtualService for the same host: the two languages are
@@ -280,10 +281,10 @@ class HostCells:
         if found is None:
             return Attached()
         service, port = found
-        routes = gateway_api.attached(self.attachments, service, port, vantage.namespace)
+        routes = ranking.attached(self.attachments, service, port, vantage.namespace)
         if routes:
             return Attached(tuple(route.key for route in routes), None, http=True)
-        resource = istio.attached(
+        resource = virtual_service.attached(
             self.world,
             self.attachments,
             host,
@@ -293,7 +294,7 @@ class HostCells:
         )
         if resource is None:
             return Attached()
-        http = istio.http_routes(self.world, resource, Arrival(MESH, number, vantage))
+        http = virtual_service.http_routes(self.world, resource, Arrival(MESH, number, vantage))
         return Attached((), resource.key, http=bool(http))
 
     def _find_routes(self, at: HostPort) -> tuple[Route, ...]:
@@ -306,11 +307,11 @@ class HostCells:
         attached = self.attached(at)
         if attached.routes:
             ranked = [each for key in attached.routes for each in self.ranked((key, False))]
-            return tuple(arrived_at(route, at[1], "http") for route in gateway_api.in_order(ranked))
+            return tuple(arrived_at(route, at[1], "http") for route in ranking.in_order(ranked))
         if attached.virtual_service is not None:
             resource = self.world.resource(attached.virtual_service)
             if resource is not None and (
-                routes := istio.http_routes(self.world, resource, Arrival(MESH, at[1], at[2]))
+                routes := virtual_service.http_routes(self.world, resource, Arrival(MESH, at[1], at[2]))
             ):
                 return routes
         return (default_route(*found),)

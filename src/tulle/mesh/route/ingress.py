@@ -4,7 +4,8 @@ All Ingresses of this mesh are one set of rules, served at port 80 and, where on
 at port 443 by the proxies with the labels of Istio's ingress gateway. A rule that names the host of a request
 stands before one for its wildcard, that before one for any host; of the paths that match, the longest is
 taken, an exact one before a prefix; what no rule takes goes to a default backend (Kubernetes, "Ingress":
-"Multiple matches", "Hostname wildcards", "DefaultBackend"). Read by `gateway.py` and `review_ingress.py`.
+"Multiple matches", "Hostname wildcards", "DefaultBackend"). Read by `gateway/gateway.py` and
+`review/ingress.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from tulle.mesh.draft import Labels, matches
-from tulle.mesh.ingress import INGRESS_LABELS
-from tulle.mesh.ingress_class import Ingress, ingresses
+from tulle.mesh.gateway.deployment import INGRESS_LABELS
+from tulle.mesh.gateway.ingress_class import Ingress, ingresses
 from tulle.mesh.name import service_host
 from tulle.mesh.policy.certificate import certificate_fault
 from tulle.mesh.route.common import Destination, specificity
-from tulle.mesh.route.route_rule import BackendFault, backend
+from tulle.mesh.route.gateway_api.rule import BackendFault, backend
 from tulle.mesh.route.server import Server
 from tulle.mesh.view import (
     Forward,
@@ -36,6 +36,7 @@ from tulle.mesh.view import (
     VirtualHost,
     WeightedCluster,
 )
+from tulle.mesh.workload.draft import Labels, matches
 from tulle.mesh.world import World
 from tulle.model.gateway_api import BackendObjectReference
 from tulle.model.kubernetes import HTTPIngressPath, IngressBackend

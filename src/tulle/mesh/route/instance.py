@@ -1,4 +1,4 @@
-"""The declared instances of a headless service. Read by `host.py` and `headless.py`.
+"""The declared instances of a headless service. Read by `host.py` and `service/headless.py`.
 
 The *declared* workloads count, not the ready ones, so that no listener changes with a readiness.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tulle.mesh.endpoint import EndpointQuery
-from tulle.mesh.service import Service, ServicePort
+from tulle.mesh.service.endpoint import EndpointQuery
+from tulle.mesh.service.service import Service, ServicePort
 from tulle.mesh.world import World
 
 

@@ -1,6 +1,6 @@
 """What a Gateway asks of one port of its proxy, in whichever language it is written.
 
-Made by `gateway_listener.py` and `istio_server.py`; read by `gateway.py`.
+Made by `route/gateway_api/listener.py` and `route/istio/server.py`; read by `gateway/gateway.py`.
 """
 
 from __future__ import annotations

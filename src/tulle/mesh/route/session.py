@@ -3,7 +3,7 @@
 A session's token says which endpoint it goes to, and that is looked for in the cluster that was chosen. Where
 there are several, a second cookie says which one: "a persistent session takes precedence over traffic split
 weights ..., even if the weight is set to 0" (GEP-1619, "Traffic Splitting").
-Read by `route_rule.py` and `policy/backend_traffic.py`.
+Read by `route/gateway_api/rule.py` and `policy/backend_traffic.py`.
 """
 
 from __future__ import annotations
