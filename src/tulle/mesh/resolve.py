@@ -34,6 +34,7 @@ from tulle.mesh.problem import Problem, locate
 from tulle.mesh.review.review import ReviewCells
 from tulle.mesh.route.attachment import Attachments
 from tulle.mesh.route.common import Destination
+from tulle.mesh.route.gateway_api.binding import BindingCells
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.scope import Scope, ScopeCells
 from tulle.mesh.service.endpoint import EndpointQuery
@@ -113,9 +114,10 @@ class Resolution:
         self._inbound = InboundCells(world, sidecars, upgrades)
         self._clusters = ClusterCells(world, hosts, self._inbound, upgrades)
         self._outbound = OutboundCells(world, hosts, self._clusters)
-        self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes)
-        self._review = ReviewCells(world, hosts, self._clusters, self._gateways)
-        self._status = StatusCells(world, attachments)
+        bindings = BindingCells(world, attachments)
+        self._gateways = GatewayCells(world, hosts, self._clusters, self._scopes, bindings)
+        self._review = ReviewCells(world, hosts, self._clusters, self._gateways, bindings)
+        self._status = StatusCells(world, attachments, bindings)
         self._proxyless: Derived[Scope, Proxyless] = Derived(
             graph, lambda scope: proxyless(scope, self._outbound.outbound(scope)), "proxyless"
         )

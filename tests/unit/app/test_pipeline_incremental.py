@@ -301,7 +301,7 @@ def test_a_readiness_is_serialised_once_and_is_one_message_for_each(mesh: Mesh) 
 
 def test_a_certificate_is_a_secret_of_its_gateway(mesh: Mesh) -> None:
     done = mesh.write(secret("edge", "ns0", edition=2))
-    assert done.computed == {"gateway": 1, "certificates": 1, "all_parts": 1}
+    assert done.computed == {"listener_states": 1, "certificates": 1, "all_parts": 1}
     (message,) = done.messages
     assert (message.node, message.type_url) == (GATEWAY, SECRET)
     assert done.serialised == 1

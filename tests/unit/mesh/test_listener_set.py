@@ -201,3 +201,21 @@ def test_a_set_of_a_gateway_that_is_not_accepted_or_not_there() -> None:
     _, resolution = shop(listeners("more", f"[{http('a', 'a.example')}]"))
     assert resolution.status(Key(GROUP, "ListenerSet", "shop", "more")) is None
     assert codes(resolution) == [("reference-not-found", "ListenerSet/more", "spec.parentRef")]
+
+
+def test_the_listeners_of_a_gateway_are_looked_at_once_however_many_ask() -> None:
+    """Each set, each route and each finding asks for those of the whole Gateway."""
+    many = range(40)
+    added = "".join(
+        listeners(f"team-{n}", f"[{http('http', f'h{n}.example')}]")
+        + "---"
+        + http_route(f"route-{n}", parent=f"{{name: team-{n}, kind: ListenerSet}}")
+        + "---"
+        for n in many
+    )
+    world, resolution = shop(gateway(), added.removesuffix("---"))
+    assert codes(resolution) == []
+    assert all(said(resolution, f"team-{n}")[0]["Programmed"] == "True Programmed" for n in many)
+    assert sets(resolution) == len(many)
+    assert served(resolution)
+    assert world.graph.computed["listener_states"] == 1

@@ -20,6 +20,7 @@ from tulle.mesh.policy.gateway_tls import presenting
 from tulle.mesh.route.attachment import GATEWAY, GRPC_ROUTE, ISTIO_GATEWAY, GatewayResource
 from tulle.mesh.route.common import Destination, age, named_clusters
 from tulle.mesh.route.default_retry import with_default_retry
+from tulle.mesh.route.gateway_api.binding import BindingCells
 from tulle.mesh.route.gateway_api.listener import standard_servers
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.ingress import ingress_servers
@@ -48,9 +49,17 @@ _ANY = "0.0.0.0"  # noqa: S104  a gateway is there to be reached
 class GatewayCells:
     """The derived values of gateways."""
 
-    def __init__(self, world: World, hosts: HostCells, clusters: ClusterCells, scopes: ScopeCells) -> None:
+    def __init__(
+        self,
+        world: World,
+        hosts: HostCells,
+        clusters: ClusterCells,
+        scopes: ScopeCells,
+        bindings: BindingCells,
+    ) -> None:
         self._world = world
         self._scopes = scopes
+        self._bindings = bindings
         self._hosts = hosts
         self._clusters = clusters
         self.gateway: Derived[WorkloadId, Gateway | None] = Derived(world.graph, self._make, "gateway")
@@ -110,7 +119,7 @@ class GatewayCells:
     def _servers(self, workload: Workload) -> list[Server]:
         """Everything that Gateways ask of this proxy, the Gateway that made it first."""
         own = self._own(workload)
-        found = [*standard_servers(self._world, self._hosts, own)] if own is not None else []
+        found = [*standard_servers(self._world, self._hosts, self._bindings, own)] if own is not None else []
         gateways = gateways_of(self._world, workload)
         scope = self._scopes.scope(workload.id)
         found += istio_servers(self._world, self._hosts, gateways, scope, workload.address)

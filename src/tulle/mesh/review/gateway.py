@@ -20,7 +20,8 @@ from tulle.mesh.policy.backend_traffic import BackendTrafficPolicy, target_fault
 from tulle.mesh.policy.gateway_tls import client_certificate_fault, frontend_faults
 from tulle.mesh.problem import Problem, warning
 from tulle.mesh.route.attachment import GATEWAY, Attachments, GatewayResource
-from tulle.mesh.route.gateway_api.listener_state import ListenerState, gateway_of, listener_states, of_parent
+from tulle.mesh.route.gateway_api.binding import BindingCells
+from tulle.mesh.route.gateway_api.listener_state import ListenerState, gateway_of, of_parent
 from tulle.mesh.status.policy import conflicted
 from tulle.mesh.world import World
 from tulle.model.gateway_api import GatewayClassSpec, LocalObjectReference, ParametersReference
@@ -39,7 +40,7 @@ CODES = {
 """The codes of findings for the specification's reasons of the condition ResolvedRefs."""
 
 
-def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
+def review_gateway(world: World, cells: BindingCells, gateway: GatewayResource) -> Iterator[Problem]:
     """The problems of a Gateway and of its own listeners."""
     name = gateway.spec.gateway_class_name
     if not world.handles_class(name):
@@ -55,7 +56,7 @@ def review_gateway(world: World, gateway: GatewayResource) -> Iterator[Problem]:
     infrastructure = gateway.spec.infrastructure
     if infrastructure is not None:
         yield from _parameters(gateway, "spec.infrastructure.parametersRef", infrastructure.parameters_ref)
-    for state in of_parent(listener_states(world, gateway), gateway.key):
+    for state in of_parent(cells.states(gateway), gateway.key):
         yield from _listener(gateway, state)
     for index in unsupported_addresses(gateway.spec):
         message = f"a gateway has no address of type {gateway.spec.addresses[index].type}; it is not served"
@@ -94,7 +95,7 @@ def _parameters(
         yield warning(owner, field, "invalid-reference-kind", message, "Remove parametersRef.")
 
 
-def review_listener_set(world: World, listeners: ListenerSet) -> Iterator[Problem]:
+def review_listener_set(world: World, cells: BindingCells, listeners: ListenerSet) -> Iterator[Problem]:
     """The problems of a ListenerSet and of its listeners."""
     ref = listeners.spec.parent_ref
     gateway = gateway_of(world, listeners)
@@ -107,7 +108,7 @@ def review_listener_set(world: World, listeners: ListenerSet) -> Iterator[Proble
         return
     if not world.handles_class(gateway.spec.gateway_class_name):
         return
-    states = of_parent(listener_states(world, gateway), listeners.key)
+    states = of_parent(cells.states(gateway), listeners.key)
     if not states:
         message = f"Gateway {gateway.namespace}/{gateway.name} does not let this ListenerSet in"
         remedy = "Write allowedListeners in the Gateway."

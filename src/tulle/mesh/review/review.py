@@ -44,6 +44,7 @@ from tulle.mesh.route.attachment import (
     VIRTUAL_SERVICE,
     AnyRoute,
 )
+from tulle.mesh.route.gateway_api.binding import BindingCells
 from tulle.mesh.route.gateway_api.connection_route import hostnames
 from tulle.mesh.route.gateway_api.parent import verdict
 from tulle.mesh.route.gateway_api.rule import faults, loses_backend
@@ -84,12 +85,18 @@ class ReviewCells:
     """The derived values of problems."""
 
     def __init__(
-        self, world: World, hosts: HostCells, clusters: ClusterCells, gateways: GatewayCells
+        self,
+        world: World,
+        hosts: HostCells,
+        clusters: ClusterCells,
+        gateways: GatewayCells,
+        bindings: BindingCells,
     ) -> None:
         self._world = world
         self._hosts = hosts
         self._clusters = clusters
         self._gateways = gateways
+        self._bindings = bindings
         self._of: Derived[Key, tuple[Problem, ...]] = Derived(world.graph, self._look, "review")
 
     def problems(self) -> tuple[Problem, ...]:
@@ -113,11 +120,11 @@ class ReviewCells:
             case kind if kind in ALL_ROUTES:
                 return tuple(self._route(resource))
             case kind if kind == GATEWAY:
-                return tuple(review_gateway(self._world, resource))
+                return tuple(review_gateway(self._world, self._bindings, resource))
             case kind if kind == GATEWAY_CLASS:
                 return tuple(review_class(resource))
             case kind if kind == LISTENER_SET:
-                return tuple(review_listener_set(self._world, resource))
+                return tuple(review_listener_set(self._world, self._bindings, resource))
             case kind if kind == BACKEND_TLS_POLICY:
                 return tuple(review_policy(self._world, self._hosts.attachments, resource))
             case kind if kind == BACKEND_TRAFFIC_POLICY:
@@ -147,7 +154,7 @@ class ReviewCells:
         at_gateway = False
         for index, ref in enumerate(route.spec.parent_refs):
             field = f"spec.parentRefs[{index}]"
-            said = verdict(self._world, self._hosts.attachments, route, ref)
+            said = verdict(self._world, self._hosts.attachments, self._bindings, route, ref)
             at_gateway |= (ref.group, ref.kind) in (GATEWAY, LISTENER_SET)
             if said is not None and not said.accepted:
                 code = _NOT_FOUND if said.missing else "not-attached"

@@ -12,9 +12,9 @@ from tulle.mesh.gateway.deployment import (
 )
 from tulle.mesh.gateway.listener_set import ListenerSet
 from tulle.mesh.policy.gateway_tls import client_certificate_fault, is_insecure
-from tulle.mesh.route.attachment import Attachments, GatewayResource
-from tulle.mesh.route.gateway_api.binding import bindings
-from tulle.mesh.route.gateway_api.listener_state import ListenerState, gateway_of, listener_states, of_parent
+from tulle.mesh.route.attachment import GatewayResource
+from tulle.mesh.route.gateway_api.binding import BindingCells
+from tulle.mesh.route.gateway_api.listener_state import ListenerState, gateway_of, of_parent
 from tulle.mesh.status.condition import Json, condition
 from tulle.mesh.world import World
 
@@ -23,12 +23,12 @@ _Said = tuple[bool, str, str]
 """Whether a condition holds, its reason and its message."""
 
 
-def gateway_status(world: World, attachments: Attachments, gateway: GatewayResource) -> Json | None:
+def gateway_status(world: World, cells: BindingCells, gateway: GatewayResource) -> Json | None:
     """None for a Gateway of another controller."""
     if not world.handles_class(gateway.spec.gateway_class_name):
         return None
     generation = gateway.metadata.generation
-    states = listener_states(world, gateway)
+    states = cells.states(gateway)
     own = of_parent(states, gateway.key)
     infrastructure = gateway.spec.infrastructure
     unknown = unknown_parameters(infrastructure.parameters_ref) if infrastructure is not None else ""
@@ -60,7 +60,7 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
     status: Json = {
         "addresses": [{"type": ADDRESS, "value": address} for address in addresses],
         "conditions": conditions,
-        "listeners": _listeners(world, attachments, own, states, generation),
+        "listeners": _listeners(cells, gateway, own, states, generation),
     }
     if gateway.spec.allowed_listeners is not None:
         sets = {state.owner for state in states if state.owner.kind == LISTENER_SET[1] and state.serves}
@@ -68,13 +68,13 @@ def gateway_status(world: World, attachments: Attachments, gateway: GatewayResou
     return status
 
 
-def listener_set_status(world: World, attachments: Attachments, listeners: ListenerSet) -> Json | None:
+def listener_set_status(world: World, cells: BindingCells, listeners: ListenerSet) -> Json | None:
     """None where nobody knows whose it is: its Gateway does not exist, or is another controller's."""
     gateway = gateway_of(world, listeners)
     if gateway is None or not world.handles_class(gateway.spec.gateway_class_name):
         return None
     generation = listeners.metadata.generation
-    states = listener_states(world, gateway)
+    states = cells.states(gateway)
     own = of_parent(states, listeners.key)
     if not own:
         refused = (False, "NotAllowed", "allowedListeners of the Gateway do not let this ListenerSet in")
@@ -92,7 +92,7 @@ def listener_set_status(world: World, attachments: Attachments, listeners: Liste
         ]
     }
     if own:
-        status["listeners"] = _listeners(world, attachments, own, states, generation)
+        status["listeners"] = _listeners(cells, gateway, own, states, generation)
     return status
 
 
@@ -127,9 +127,9 @@ def _listener_resolved(state: ListenerState) -> _Said:
 
 
 def _listeners(
-    world: World, attachments: Attachments, own: _States, states: _States, generation: int
+    cells: BindingCells, gateway: GatewayResource, own: _States, states: _States, generation: int
 ) -> list[Json]:
-    bound = bindings(world, attachments, own)
+    bound = cells.bindings(gateway, own[0].owner) if own else {}
     return [
         {
             "name": state.listener.name,

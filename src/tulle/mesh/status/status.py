@@ -19,6 +19,7 @@ from tulle.mesh.route.attachment import (
     AnyRoute,
     Attachments,
 )
+from tulle.mesh.route.gateway_api.binding import BindingCells
 from tulle.mesh.route.gateway_api.parent import Verdict, verdict
 from tulle.mesh.route.gateway_api.rule import faults
 from tulle.mesh.route.ingress import HTTP_PORT, HTTPS_PORT, serves_ingress
@@ -34,9 +35,10 @@ from tulle.model.resource import Key, Resource
 class StatusCells:
     """The derived values of status."""
 
-    def __init__(self, world: World, attachments: Attachments) -> None:
+    def __init__(self, world: World, attachments: Attachments, cells: BindingCells) -> None:
         self._world = world
         self._attachments = attachments
+        self._cells = cells
         self.status: Derived[Key, Json | None] = Derived(world.graph, self._make, "status")
 
     def _make(self, key: Key) -> Json | None:
@@ -47,11 +49,11 @@ class StatusCells:
             return _of_class(implied) if implied is not None else None
         match (key.group, key.kind):
             case kind if kind in ALL_ROUTES:
-                return _of_route(self._world, self._attachments, resource)
+                return _of_route(self._world, self._attachments, self._cells, resource)
             case kind if kind == GATEWAY:
-                return gateway_status(self._world, self._attachments, resource)
+                return gateway_status(self._world, self._cells, resource)
             case kind if kind == LISTENER_SET:
-                return listener_set_status(self._world, self._attachments, resource)
+                return listener_set_status(self._world, self._cells, resource)
             case kind if kind == BACKEND_TLS_POLICY:
                 return policy_status(self._world, self._attachments, resource)
             case kind if kind == BACKEND_TRAFFIC_POLICY:
@@ -100,10 +102,10 @@ def _of_ingress(world: World, ingress: Ingress) -> Json | None:
 # -- routes -----------------------------------------------------------------------------------------
 
 
-def _of_route(world: World, attachments: Attachments, route: AnyRoute) -> Json:
+def _of_route(world: World, attachments: Attachments, cells: BindingCells, route: AnyRoute) -> Json:
     parents: list[Json] = []
     for ref in route.spec.parent_refs:
-        said = verdict(world, attachments, route, ref)
+        said = verdict(world, attachments, cells, route, ref)
         if said is not None:
             parents.append(
                 {

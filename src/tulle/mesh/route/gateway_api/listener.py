@@ -11,9 +11,9 @@ from tulle.mesh.gateway.deployment import unsupported_addresses
 from tulle.mesh.route.attachment import ConnectionRoute, DatagramRoute, GatewayResource
 from tulle.mesh.route.common import age, covers, specificity
 from tulle.mesh.route.gateway_api import connection_route
-from tulle.mesh.route.gateway_api.binding import bindings
+from tulle.mesh.route.gateway_api.binding import BindingCells
 from tulle.mesh.route.gateway_api.filter import arrived_at
-from tulle.mesh.route.gateway_api.listener_state import ListenerState, listener_states, of_parent
+from tulle.mesh.route.gateway_api.listener_state import ListenerState
 from tulle.mesh.route.gateway_api.ranking import RankedRoute
 from tulle.mesh.route.host import HostCells
 from tulle.mesh.route.server import Server
@@ -36,19 +36,20 @@ from tulle.model.resource import Key
 _MISDIRECTED = 421
 
 
-def standard_servers(world: World, hosts: HostCells, gateway: GatewayResource) -> tuple[Server, ...]:
+def standard_servers(
+    world: World, hosts: HostCells, cells: BindingCells, gateway: GatewayResource
+) -> tuple[Server, ...]:
     """What the listeners that can serve ask of the gateway's proxy."""
     if unsupported_addresses(gateway.spec):
         return ()
-    states = listener_states(world, gateway)
-    serving = [state for state in states if state.serves]
-    bound = {
-        owner: bindings(world, hosts.attachments, of_parent(states, owner))
-        for owner in {state.owner for state in serving}
-    }
+    serving = [state for state in cells.states(gateway) if state.serves]
+    bound = {owner: cells.bindings(gateway, owner) for owner in {state.owner for state in serving}}
+    by_socket: dict[tuple[int, bool], list[ListenerState]] = {}
+    for state in serving:
+        by_socket.setdefault(state.socket, []).append(state)
     found: list[Server] = []
     for state in serving:
-        others = [each for each in serving if each is not state and each.shares_port(state)]
+        others = [each for each in by_socket[state.socket] if each is not state]
         routes = bound[state.owner].get(state.index, {})
         if state.protocol == "UDP":
             found += _datagrams(world, state, routes)
@@ -74,7 +75,9 @@ def _server(
     if state.protocol == "HTTP":
         return Server(port, "HTTP", origin, tuple(made))
     taken = {domain for host in made for domain in host.domains}
-    made += [_misdirected(each.hostname, port, origin) for each in others if each.hostname not in taken]
+    elsewhere = dict.fromkeys(each.hostname for each in others if each.hostname not in taken)
+    if elsewhere:
+        made.append(_misdirected(tuple(elsewhere), port, origin))
     table = f"https.{port}.{state.full_name}"
     chain = GatewayChain(
         name=f"https.{state.full_name}",
@@ -121,12 +124,12 @@ def _in_order(found: Iterable[tuple[tuple[int, int], RankedRoute]]) -> tuple[Rou
     return tuple(each.route for _, each in sorted(found, key=lambda pair: (pair[0], pair[1].rank)))
 
 
-def _misdirected(hostname: str, port: int, origin: Origin) -> VirtualHost:
-    """A host of another listener: a request on this one's connections shall be sent again on a connection
+def _misdirected(hostnames: tuple[str, ...], port: int, origin: Origin) -> VirtualHost:
+    """The hosts of other listeners: a request on this one's connections shall be sent again on a connection
     of its own (RFC 9110, 15.5.20; `Listener.hostname`).
     """
     route = Route("misdirected", RequestMatch(), Respond(_MISDIRECTED), origin)
-    return VirtualHost(f"{hostname}:{port}", (hostname,), (route,), origin)
+    return VirtualHost(f"misdirected:{port}", hostnames, (route,), origin)
 
 
 # -- connections ------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The listeners of a Gateway and its ListenerSets: what keeps each from serving, which routes it takes.
 
-Read by `binding.py`, `listener.py`, `status/status.py` and `review/review.py`.
+Made by `binding.py` alone, which remembers them; read by `listener.py`, `status/` and `review/`.
 """
 
 from __future__ import annotations
@@ -145,10 +145,10 @@ class ListenerState:
         """Whether clients' certificates are to be verified, and no authority can be used for it."""
         return self.frontend.fault is not None and self.frontend.validation is None
 
-    def shares_port(self, other: ListenerState) -> bool:
-        """Whether both are on one port. UDP has ports of its own."""
-        own, its = self.protocol == "UDP", other.protocol == "UDP"
-        return self.listener.port == other.listener.port and own is its
+    @property
+    def socket(self) -> tuple[int, bool]:
+        """Its port, and whether it is one of UDP's, which are others than TCP's."""
+        return self.listener.port, self.protocol == "UDP"
 
     def overlaps(self, other: ListenerState) -> bool:
         """Whether both have TLS on one port, for host names of which some are the same
@@ -166,13 +166,19 @@ def listener_states(world: World, gateway: GatewayResource) -> tuple[ListenerSta
     """The listeners of a Gateway as they are written, then those of its ListenerSets, oldest first."""
     made = [_state(world, gateway, gateway, index) for index in range(len(gateway.spec.listeners))]
     made = [replace(each, conflict=_conflict(each, made)) for each in made]
+    standing: dict[tuple[int, bool], list[ListenerState]] = {}
+    for state in made:
+        standing.setdefault(state.socket, []).append(state)
     for listeners in attached_sets(world.declaration, gateway):
         for index in range(len(listeners.spec.listeners)):
             # Who comes first keeps what is his (`ListenerSetSpec.listeners`, precedence); a listener that was
             # refused is in nobody's way.
             state = _state(world, gateway, listeners, index)
-            standing = [each for each in made if each.owner == gateway.key or not each.conflict]
-            made.append(replace(state, conflict=_conflict(state, standing)))
+            others = standing.setdefault(state.socket, [])
+            state = replace(state, conflict=_conflict(state, others))
+            made.append(state)
+            if not state.conflict:
+                others.append(state)
     return tuple(made)
 
 
@@ -227,7 +233,7 @@ def _state(
 
 def _conflict(mine: ListenerState, all_of: Iterable[ListenerState]) -> str:
     """Listeners on one port must have one protocol and distinct host names (`GatewaySpec.listeners`)."""
-    others = [each for each in all_of if each is not mine and each.shares_port(mine)]
+    others = [each for each in all_of if each is not mine and each.socket == mine.socket]
     if any(each.group != mine.group for each in others):
         return "ProtocolConflict"
     return "HostnameConflict" if any(each.hostname == mine.hostname for each in others) else ""

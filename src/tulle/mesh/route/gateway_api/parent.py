@@ -20,8 +20,8 @@ from tulle.mesh.route.attachment import (
     Attachments,
     GatewayResource,
 )
-from tulle.mesh.route.gateway_api.binding import bind
-from tulle.mesh.route.gateway_api.listener_state import gateway_of, listener_states, of_parent
+from tulle.mesh.route.gateway_api.binding import BindingCells
+from tulle.mesh.route.gateway_api.listener_state import gateway_of, of_parent
 from tulle.mesh.route.gateway_api.ranking import names_port, parent_hosts
 from tulle.mesh.service.declared import SERVICE_ENTRY, ServicePort
 from tulle.mesh.view import Protocol
@@ -54,33 +54,34 @@ class Verdict:
         return self.reason == "Accepted"
 
 
-def verdict(world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference) -> Verdict | None:
+def verdict(
+    world: World, attachments: Attachments, cells: BindingCells, route: AnyRoute, ref: ParentReference
+) -> Verdict | None:
     """What the parent of a parentRef says; None if it is somebody else's."""
     namespace = ref.namespace or route.namespace
     if (ref.group, ref.kind) == GATEWAY:
-        return _of_gateway(world, attachments, route, ref, namespace)
+        return _of_gateway(world, cells, route, ref, namespace)
     if (ref.group, ref.kind) == LISTENER_SET:
-        return _of_listener_set(world, attachments, route, ref, namespace)
+        return _of_listener_set(world, cells, route, ref, namespace)
     if (ref.group, ref.kind) in (("", "Service"), SERVICE_ENTRY):
         return _of_service(world, attachments, route, ref, namespace)
     return Verdict("NoMatchingParent", f"{ref.kind} ({ref.group or 'core'}) cannot be the parent of a route")
 
 
 def _of_gateway(
-    world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
+    world: World, cells: BindingCells, route: AnyRoute, ref: ParentReference, namespace: str
 ) -> Verdict | None:
     gateway: GatewayResource | None = world.resource(Key(*GATEWAY, namespace, ref.name))
     if gateway is None:
         return Verdict("NoMatchingParent", f"there is no Gateway {namespace}/{ref.name}", missing=True)
     if not world.handles_class(gateway.spec.gateway_class_name):
         return None
-    states = of_parent(listener_states(world, gateway), gateway.key)
-    bound = bind(world, attachments, states, route, ref)
+    bound = cells.bind(gateway, gateway.key, route, ref)
     return Verdict(bound.reason, _REFUSALS.get(bound.reason, ""))
 
 
 def _of_listener_set(
-    world: World, attachments: Attachments, route: AnyRoute, ref: ParentReference, namespace: str
+    world: World, cells: BindingCells, route: AnyRoute, ref: ParentReference, namespace: str
 ) -> Verdict | None:
     listeners: ListenerSet | None = world.resource(Key(*LISTENER_SET, namespace, ref.name))
     if listeners is None:
@@ -88,10 +89,9 @@ def _of_listener_set(
     gateway = gateway_of(world, listeners)
     if gateway is None or not world.handles_class(gateway.spec.gateway_class_name):
         return None
-    states = of_parent(listener_states(world, gateway), listeners.key)
-    if not states:
+    if not of_parent(cells.states(gateway), listeners.key):
         return Verdict("NoMatchingParent", f"the Gateway does not take in ListenerSet {namespace}/{ref.name}")
-    bound = bind(world, attachments, states, route, ref)
+    bound = cells.bind(gateway, listeners.key, route, ref)
     return Verdict(bound.reason, _REFUSALS.get(bound.reason, ""))
 
 
