@@ -57,6 +57,11 @@ class Workload:
         """Set once it is ready, or has ended for good: what stands for it meanwhile may go."""
 
     @property
+    def has_proxy(self) -> bool:
+        """Whether it has a proxy of its own."""
+        return self._proxy is not None
+
+    @property
     def _mains(self) -> tuple[Container, ...]:
         return tuple(each for each in self._containers if not each.spec.init)
 

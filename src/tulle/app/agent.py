@@ -45,7 +45,7 @@ from tulle.agent.secrets import Secrets
 from tulle.agent.upstream import Upstream
 from tulle.app.bulletin import Bulletin
 from tulle.app.log import configure, say_once
-from tulle.app.pipeline import host_node
+from tulle.app.pipeline import host_node, proxy_node
 from tulle.app.proxies import Proxies
 from tulle.app.settings import AgentOptions
 from tulle.identity.token import InvalidToken
@@ -163,7 +163,7 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
         group.create_task(api.serve(LocalHost(paths, roster), paths.agent_socket))
         group.create_task(desired.run())
         group.create_task(roster.run())
-        await _adopted(paths, desired, roster)
+        await _adopted(paths, desired, roster, server)
         group.create_task(reports.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_REPORT_SECONDS):
@@ -171,11 +171,12 @@ async def _work(options: AgentOptions, paths: Layout, closing: contextlib.AsyncE
         roster.reported.set()
 
 
-async def _adopted(paths: Layout, desired: Desired, roster: Roster) -> None:
-    """Wait until what an earlier agent left running is found to be ready again.
+async def _adopted(paths: Layout, desired: Desired, roster: Roster, server: Server) -> None:
+    """Wait until what an earlier agent left running is found ready again, and its proxies connected.
 
     The first report is a full one: what it does not call ready leaves its callers, and a workload that runs
-    must not do so because its agent was started again.
+    must not do so because its agent was started again. A proxy that it does not call connected is not waited
+    for when what it calls leaves.
     """
     left = {mark.id for mark in noted(paths)}
     deadline = asyncio.get_running_loop().time() + _ADOPTION_SECONDS
@@ -183,7 +184,9 @@ async def _adopted(paths: Layout, desired: Desired, roster: Roster) -> None:
     while asyncio.get_running_loop().time() < deadline:
         found = (state for state in roster.states if state.ready or state.phase is Phase.STOPPING)
         ready = {(state.namespace, state.name) for state in found}
-        if left & desired.names() <= ready:
+        proxies = {name for name in ready if roster.workload(*name).has_proxy}
+        connected = all(server.subscription(proxy_node(name)) is not None for name in proxies)
+        if connected and left & desired.names() <= ready:
             return
         await asyncio.sleep(_POLL_SECONDS)
 

@@ -125,8 +125,8 @@ class Facade:
             self._due.touch()
 
     async def left(self, at: WorkloadId) -> None:
-        """Wait until a workload is not ready any more and every connected proxy has said yes or no to what
-        it was sent since."""
+        """Wait until a workload is not ready any more and every proxy that is connected, or will be again with
+        its agent, has said yes or no to what it was sent since."""
 
         def unready() -> bool:
             instance = self._world.instances.get(at)
@@ -136,7 +136,8 @@ class Facade:
             moved = self._moved = self._moved or asyncio.Event()
             await moved.wait()
         self._turn()
-        concerned = self._pipeline.proxies() & self._server.connected()
+        connected = self._server.connected()
+        concerned = {node for node in self._pipeline.proxies() if node in connected or self._comes_back(node)}
         await self._server.wait_synced(concerned, _LEAVE_SECONDS)
 
     def observe(self, _: NodeStatus) -> None:
