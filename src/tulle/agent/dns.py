@@ -8,6 +8,7 @@ machine's own resolver through the helper `resolver.py`, over its Unix socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections import Counter
@@ -25,6 +26,9 @@ from tulle.model.agentapi import NameTable
 
 _FORWARD_SECONDS = 6.0
 """A little more than the helper takes to give up: its SERVFAIL says more than ours."""
+_NAMES_SECONDS = 3.0
+"""For the names of the mesh to be known, while questions wait in the sockets: less than who asks waits before
+it asks again (resolv.conf(5), `timeout`)."""
 _MOST_FORWARDS = 512
 _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 10.0
@@ -41,6 +45,7 @@ class Nameserver:
         """`resolver` is the helper's socket."""
         self._resolver = resolver
         self._names: Names | None = None
+        self._known = asyncio.Event()
         self._own: Mapping[str, str] = {}
         self._forwards = 0
         self._connections: set[asyncio.StreamWriter] = set()
@@ -49,6 +54,7 @@ class Nameserver:
     def update(self, table: NameTable) -> None:
         """What the names of the mesh are from now on."""
         self._names = Names(table)
+        self._known.set()
 
     def know(self, hostnames: Mapping[str, str]) -> None:
         """What each workload is called, by its address. The name means the workload to itself alone, where
@@ -56,7 +62,14 @@ class Nameserver:
         self._own = hostnames
 
     async def serve(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Answer on a bound UDP socket and a bound TCP socket, until cancelled. Closes both."""
+        """Answer on a bound UDP socket and a bound TCP socket, until cancelled. Closes both.
+
+        What was asked while an earlier agent was gone is answered when the names are known: a failure for one
+        of the two questions that a program asks for a host (A and AAAA) would be one for the program.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NAMES_SECONDS):
+                await self._known.wait()
         loop = asyncio.get_running_loop()
         tcp.setblocking(False)
         udp.setblocking(False)

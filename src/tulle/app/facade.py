@@ -125,8 +125,8 @@ class Facade:
             self._due.touch()
 
     async def left(self, at: WorkloadId) -> None:
-        """Wait until a workload is not ready any more and every proxy that is connected, or will be again with
-        its agent, has said yes or no to what it was sent since."""
+        """Wait until a workload is not ready any more and every proxy that is connected, or will be again
+        with its agent, has said yes or no to what it was sent since."""
 
         def unready() -> bool:
             instance = self._world.instances.get(at)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import signal
 import socket
 import struct
@@ -167,6 +168,20 @@ async def test_a_workloads_own_name_is_what_a_service_makes_of_it_and_else_itsel
     assert place.machine.asked == []
     await place.ask("other")
     assert place.machine.asked != [], "it is the name of another workload"
+
+
+async def test_what_was_asked_before_the_names_are_known_waits_for_them(tmp_path: Path) -> None:
+    """A question that comes while the agent starts is no failure: programs do not ask again."""
+    place = Place(tmp_path)
+    serving = asyncio.create_task(place.nameserver.serve(place.udp, place.tcp))
+    asked = asyncio.create_task(place.ask("reviews.shop.svc.cluster.local"))
+    while not select.select([place.udp], [], [], 0)[0]:  # until the question is there
+        await asyncio.sleep(0)
+    for _ in range(20):  # turns of the loop in which it could be answered too early
+        await asyncio.sleep(0)
+    place.nameserver.update(TABLE)
+    async with running(serving):
+        assert (await asked).rcode() == dns.rcode.NOERROR
 
 
 async def test_other_names_are_asked_of_the_machine(place: Place) -> None:
